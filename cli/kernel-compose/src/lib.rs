@@ -1,0 +1,1 @@
+//! Pure: the Compose Specification, text in, project or diagnostics out.

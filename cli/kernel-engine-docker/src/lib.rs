@@ -1,0 +1,1 @@
+//! Adapter: Docker Engine API.

@@ -1,0 +1,1 @@
+//! Adapter: child processes on this machine under a small supervisor, no Docker.

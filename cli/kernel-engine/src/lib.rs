@@ -1,0 +1,1 @@
+//! The engine port and the executor that runs a plan over it.

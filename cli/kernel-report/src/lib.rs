@@ -1,0 +1,1 @@
+//! Events to terminal, plain lines, JSON lines, JUnit, trace.

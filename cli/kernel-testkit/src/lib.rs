@@ -1,0 +1,1 @@
+//! Strict fake engine, conformance suite, redaction. Development dependency only.

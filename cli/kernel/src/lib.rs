@@ -1,0 +1,1 @@
+//! The kernel command: arguments, settings, command, exit code.

@@ -1,0 +1,1 @@
+//! Generated create, retrieve, list, update and delete for the models of modules.

@@ -1,0 +1,1 @@
+//! Tenants' own host names, verification, certificates.

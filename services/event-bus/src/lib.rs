@@ -1,0 +1,1 @@
+//! Publish and subscribe, schemas, positions, replay, dead letters.

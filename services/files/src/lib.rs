@@ -1,0 +1,1 @@
+//! Uploads, scanning, downloads, thumbnails.

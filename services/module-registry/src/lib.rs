@@ -1,0 +1,1 @@
+//! Module manifests, installation, versions.

@@ -1,0 +1,1 @@
+//! Wallets with double entry, holds, transfers, reversals.

@@ -1,0 +1,1 @@
+//! Outgoing notifications: templates, channels, history.

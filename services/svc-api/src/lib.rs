@@ -1,0 +1,1 @@
+//! Protocol buffers of all twelve services, generated code, descriptor set.

@@ -1,0 +1,1 @@
+//! Typed clients: deadline, retry by status, trace propagation.

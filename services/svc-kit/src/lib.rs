@@ -1,0 +1,1 @@
+//! Service chassis: configuration, serve, health, drain, telemetry, problem+json, tenancy.

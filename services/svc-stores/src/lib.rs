@@ -1,0 +1,1 @@
+//! Backing-store ports and their adapters, each judged by one suite.

@@ -1,0 +1,1 @@
+//! Start any service in-process on port 0 with fake neighbours.
