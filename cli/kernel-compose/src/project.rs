@@ -1,0 +1,97 @@
+//! What a Compose project says, typed: everything that an engine needs, with nothing left to look up.
+//!
+//! A [`Project`] is complete and checked: every reference in it resolves, every short form is written out, every
+//! variable has its value. The canonical tree that it was read from stays with it, for `config` and for attributes
+//! that have no field here yet.
+
+mod service;
+mod value;
+
+use std::collections::BTreeMap;
+
+use kernel_core::source::Span;
+
+pub use service::{
+    Build, Condition, Dependency, Healthcheck, KernelExtension, Logging, Membership, Mount, MountKind, Port,
+    Protocol, Reference, Resources, Restart, Service, Test,
+};
+pub use value::{EnvironmentValue, Variable};
+
+use crate::tree::Node;
+
+/// A loaded, checked Compose project, cut to its active profiles.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Its name: lower case, `[a-z0-9][a-z0-9_-]*`.
+    pub name: String,
+    /// The directory that relative paths were resolved against, as the caller gave it.
+    pub directory: String,
+    /// The active services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Services that no active profile shows, with the profiles that would show them.
+    pub hidden: BTreeMap<String, Vec<String>>,
+    /// Networks that an active service uses, by their key.
+    pub networks: BTreeMap<String, Resource>,
+    /// Named volumes that an active service uses, by their key.
+    pub volumes: BTreeMap<String, Resource>,
+    /// Secrets that an active service uses, by their key.
+    pub secrets: BTreeMap<String, Resource>,
+    /// Configs that an active service uses, by their key.
+    pub configs: BTreeMap<String, Resource>,
+    /// What the top-level `x-kernel` says.
+    pub kernel: KernelSettings,
+    /// The canonical tree, as `config` prints it. See [`crate::render`].
+    pub model: Node,
+}
+
+impl Project {
+    /// The services in an order in which each comes after all that it depends on; by name where that leaves a choice.
+    /// The project has no cycles, so every service is in it once.
+    #[must_use]
+    pub fn start_order(&self) -> Vec<&Service> {
+        let mut order = Vec::with_capacity(self.services.len());
+        let mut placed = std::collections::BTreeSet::new();
+        while placed.len() < self.services.len() {
+            let before = placed.len();
+            for (name, service) in &self.services {
+                let ready = |needed: &String| placed.contains(needed) || !self.services.contains_key(needed);
+                if !placed.contains(name) && service.depends_on.keys().all(ready) {
+                    order.push(service);
+                    placed.insert(name.clone());
+                }
+            }
+            if placed.len() == before {
+                break;
+            }
+        }
+        order
+    }
+}
+
+/// A network, volume, secret or config at the top level.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its key in the file.
+    pub key: String,
+    /// The name that the engine knows it by: `name`, or `<project>_<key>`.
+    pub name: String,
+    /// Whether somebody else creates it; `kernel` then only uses it.
+    pub external: bool,
+    /// `driver` of a network or volume.
+    pub driver: Option<String>,
+    /// `file` of a secret or config, absolute.
+    pub file: Option<String>,
+    /// `internal` of a network.
+    pub internal: bool,
+    /// Labels as written; those that `kernel` adds are not among them.
+    pub labels: BTreeMap<String, String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What the top-level `x-kernel` says.
+#[derive(Clone, Debug, Default)]
+pub struct KernelSettings {
+    /// Variables that `kernel` makes once per platform with random values, in the order written.
+    pub generate: Vec<String>,
+}

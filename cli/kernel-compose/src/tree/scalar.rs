@@ -1,0 +1,202 @@
+//! One scalar: its text, whether it was quoted, and whether a secret went into it.
+
+use std::fmt;
+
+/// A text of a document.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Scalar {
+    text: String,
+    plain: bool,
+    secret: Option<Box<str>>,
+}
+
+/// What an unquoted scalar means by the rules of YAML 1.2 (with the older octal and the thousands sign that the
+/// reference reads too).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Plain {
+    /// `~`, `null` or nothing.
+    Null,
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Float(f64),
+    /// Anything else.
+    Text,
+}
+
+impl Scalar {
+    /// An unquoted scalar.
+    #[must_use]
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), plain: true, secret: None }
+    }
+
+    /// A scalar that is a string whatever it looks like.
+    #[must_use]
+    pub fn quoted(text: impl Into<String>) -> Self {
+        Self { text: text.into(), plain: false, secret: None }
+    }
+
+    /// The same scalar with a text that a secret went into. `template` is what stood there before interpolation: that
+    /// is what may be shown.
+    #[must_use]
+    pub(crate) fn with_secret(text: String, template: &str) -> Self {
+        Self { text, plain: false, secret: Some(template.into()) }
+    }
+
+    /// The text after interpolation.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What stood there before interpolation, when a secret went into the text. Such a text must not be shown.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        self.secret.as_deref()
+    }
+
+    /// Whether it was written without quotes, so that it may mean a number or a truth value.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Cuts a part out of the text and, when a secret went into it, the same part out of the template by `cut`.
+    pub(crate) fn part<'a>(&'a self, cut: impl Fn(&'a str) -> &'a str) -> Self {
+        Self {
+            text: cut(&self.text).to_owned(),
+            plain: false,
+            secret: self.secret.as_deref().map(|template| cut(template).into()),
+        }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn meaning(&self) -> Plain {
+        if self.plain { meaning(&self.text) } else { Plain::Text }
+    }
+
+    /// What it is, for a person.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self.meaning() {
+            Plain::Null => "nothing",
+            Plain::Boolean(_) => "a truth value",
+            Plain::Integer(_) | Plain::Float(_) => "a number",
+            Plain::Text => "a text",
+        }
+    }
+
+    /// The text that the reference gives to a container for it: numbers go through the YAML number first, so `0x1F`
+    /// becomes `31` and `1.50` becomes `1.5`.
+    #[must_use]
+    pub fn canonical_text(&self) -> String {
+        match self.meaning() {
+            Plain::Integer(number) => number.to_string(),
+            Plain::Float(number) if number.is_nan() => "NaN".to_owned(),
+            Plain::Float(number) if number.is_infinite() => {
+                if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
+            }
+            Plain::Float(number) => number.to_string(),
+            Plain::Boolean(value) => value.to_string(),
+            Plain::Null => String::new(),
+            Plain::Text => self.text.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.secret {
+            Some(template) => write!(f, "<secret {template:?}>"),
+            None => fmt::Debug::fmt(&self.text, f),
+        }
+    }
+}
+
+fn meaning(text: &str) -> Plain {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
+        "true" | "True" | "TRUE" => return Plain::Boolean(true),
+        "false" | "False" | "FALSE" => return Plain::Boolean(false),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Plain::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => return Plain::Float(f64::NEG_INFINITY),
+        ".nan" | ".NaN" | ".NAN" => return Plain::Float(f64::NAN),
+        _ => {}
+    }
+    let (negative, digits) = match text.as_bytes()[0] {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') || digits.ends_with('_') {
+        return Plain::Text;
+    }
+    let digits = digits.replace('_', "");
+    let whole = radix(&digits).and_then(|number| if negative { number.checked_neg() } else { Some(number) });
+    if let Some(number) = whole {
+        return Plain::Integer(number);
+    }
+    let float = digits.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte))
+        && digits.bytes().any(|byte| byte.is_ascii_digit());
+    match digits.parse::<f64>() {
+        Ok(number) if float => Plain::Float(if negative { -number } else { number }),
+        _ => Plain::Text,
+    }
+}
+
+fn radix(digits: &str) -> Option<i64> {
+    let (digits, radix) = match digits.get(..2) {
+        Some("0x") => (&digits[2..], 16),
+        Some("0o") => (&digits[2..], 8),
+        Some("0b") => (&digits[2..], 2),
+        _ if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
+        _ => (digits, 10),
+    };
+    if digits.starts_with(['+', '-']) { None } else { i64::from_str_radix(digits, radix).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unquoted_number_goes_through_the_number_first() {
+        let cases = [
+            ("010", "8"),
+            ("0o17", "15"),
+            ("0x1F", "31"),
+            ("1.0", "1"),
+            ("1.50", "1.5"),
+            ("1e3", "1000"),
+            ("1_000", "1000"),
+            (".inf", "+Inf"),
+            ("-5", "-5"),
+            ("true", "true"),
+            ("yes", "yes"),
+            ("off", "off"),
+            ("12:30:45", "12:30:45"),
+            ("1.2.3", "1.2.3"),
+            ("17-alpine", "17-alpine"),
+            ("-", "-"),
+            (".", "."),
+            ("1_", "1_"),
+            ("99999999999999999999", "100000000000000000000"),
+        ];
+        for (written, given) in cases {
+            assert_eq!(Scalar::plain(written).canonical_text(), given, "{written}");
+        }
+        assert_eq!(Scalar::quoted("010").canonical_text(), "010");
+    }
+
+    #[test]
+    fn a_secret_shows_its_template() {
+        let scalar = Scalar::with_secret("TOKEN=abc".into(), "TOKEN=${T}");
+        assert_eq!(format!("{scalar:?}"), r#"<secret "TOKEN=${T}">"#);
+        let value = scalar.part(|text| text.split_once('=').map_or("", |pair| pair.1));
+        assert_eq!((value.text(), value.template()), ("abc", Some("${T}")));
+    }
+}
