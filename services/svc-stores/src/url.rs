@@ -1,0 +1,207 @@
+//! Which store a URL is for, which schemes it may have, and what to say when it has another one.
+//!
+//! A URL may carry a password, so no error and no `Debug` here repeats more of it than its scheme.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::{Result, StoreError};
+
+/// A backing store of the platform, each configured by one environment variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Store {
+    /// Rows with transactions: `DATABASE_URL`.
+    Database,
+    /// The durable partitioned log: `EVENTS_URL`.
+    Events,
+    /// Work to do later, with leases and retries: `TASKS_URL`.
+    Tasks,
+    /// What may be forgotten: `CACHE_URL`.
+    Cache,
+    /// Facts to count and sum: `ANALYTICS_URL`.
+    Analytics,
+    /// Files: `OBJECTS_URL`.
+    Objects,
+    /// Keys and passwords: `SECRETS_URL`.
+    Secrets,
+    /// Feature flags: `FLAGS_URL`.
+    Flags,
+}
+
+impl Store {
+    /// Every store, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Database,
+        Self::Events,
+        Self::Tasks,
+        Self::Cache,
+        Self::Analytics,
+        Self::Objects,
+        Self::Secrets,
+        Self::Flags,
+    ];
+
+    /// The environment variable that configures this store.
+    #[must_use]
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Self::Database => "DATABASE_URL",
+            Self::Events => "EVENTS_URL",
+            Self::Tasks => "TASKS_URL",
+            Self::Cache => "CACHE_URL",
+            Self::Analytics => "ANALYTICS_URL",
+            Self::Objects => "OBJECTS_URL",
+            Self::Secrets => "SECRETS_URL",
+            Self::Flags => "FLAGS_URL",
+        }
+    }
+
+    /// The form of the URL of the embedded adapter.
+    #[must_use]
+    pub const fn embedded_form(self) -> &'static str {
+        match self {
+            Self::Database | Self::Events | Self::Tasks | Self::Analytics => "sqlite://<absolute path>",
+            Self::Cache => "memory://",
+            Self::Objects => "file://<absolute folder>",
+            Self::Secrets => "sealed://<absolute path>",
+            Self::Flags => "file://<absolute path of flags.yaml>",
+        }
+    }
+
+    const fn embedded_scheme(self) -> &'static str {
+        match self {
+            Self::Database | Self::Events | Self::Tasks | Self::Analytics => "sqlite",
+            Self::Cache => "memory",
+            Self::Objects | Self::Flags => "file",
+            Self::Secrets => "sealed",
+        }
+    }
+
+    /// Schemes of the real parts, whose adapters are still to come.
+    const fn planned_schemes(self) -> &'static [&'static str] {
+        match self {
+            Self::Database => &["postgres", "postgresql"],
+            Self::Events => &["kafka"],
+            Self::Tasks => &["amqp", "amqps"],
+            Self::Cache => &["valkey", "valkeys", "redis", "rediss"],
+            Self::Analytics | Self::Flags => &["http", "https"],
+            Self::Objects => &["s3"],
+            Self::Secrets => &["vault+http", "vault+https"],
+        }
+    }
+}
+
+/// The URL of one store, checked: its scheme has an adapter and its path is absolute.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    store: Store,
+    path: PathBuf,
+}
+
+impl StoreUrl {
+    /// Reads the value of `store`'s variable.
+    ///
+    /// # Errors
+    /// [`StoreError::Configuration`] names the variable, what is wrong and what to write instead.
+    pub fn parse(store: Store, text: &str) -> Result<Self> {
+        let problem = |problem: String| StoreError::Configuration { variable: store.variable(), problem };
+        let form = store.embedded_form();
+        if text.trim().is_empty() {
+            return Err(problem(format!("is empty; use {form}")));
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(problem(format!("is not a URL; use {form}")));
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        if store.planned_schemes().contains(&scheme.as_str()) {
+            return Err(problem(format!("{scheme}:// is not implemented yet; use {form}")));
+        }
+        if scheme != store.embedded_scheme() {
+            let known = scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+            let shown = if known && scheme.len() <= 20 { scheme.as_str() } else { "this scheme" };
+            return Err(problem(format!("{shown}:// is unknown here; use {form}")));
+        }
+        if store == Store::Cache {
+            return Ok(Self { store, path: PathBuf::new() });
+        }
+        // The path is taken as it stands: a data directory may hold spaces, `%` or `#`.
+        if !rest.starts_with('/') || rest.len() == 1 {
+            return Err(problem(format!("needs an absolute path after {scheme}://; use {form}")));
+        }
+        Ok(Self { store, path: PathBuf::from(rest) })
+    }
+
+    /// The file or folder of an embedded store; empty for one in memory.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// The store that this URL is for.
+    #[must_use]
+    pub const fn store(&self) -> Store {
+        self.store
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}={}://…", self.store.variable(), self.store.embedded_scheme())
+    }
+}
+
+/// Checks the value of a store's variable without opening anything, so that a service can report every
+/// problem of its configuration at once before it binds a port.
+///
+/// # Errors
+/// As [`StoreUrl::parse`].
+pub fn check(store: Store, text: &str) -> Result<()> {
+    StoreUrl::parse(store, text).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(store: Store, text: &str) -> String {
+        check(store, text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_scheme_without_an_adapter_is_named_and_its_secret_is_not() {
+        let said = message(Store::Database, "postgres://admin:hunter2@db:5432/platform");
+        assert_eq!(said, "DATABASE_URL: postgres:// is not implemented yet; use sqlite://<absolute path>");
+        for store in Store::ALL {
+            for scheme in store.planned_schemes() {
+                let said = message(store, &format!("{scheme}://user:hunter2@host/x"));
+                assert!(said.starts_with(store.variable()), "{said}");
+                assert!(said.contains("not implemented yet"), "{said}");
+                assert!(!said.contains("hunter2"), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_repeating_the_value() {
+        assert_eq!(message(Store::Events, ""), "EVENTS_URL: is empty; use sqlite://<absolute path>");
+        assert_eq!(message(Store::Cache, "hunter2"), "CACHE_URL: is not a URL; use memory://");
+        assert_eq!(
+            message(Store::Objects, "ftp://x:hunter2@y"),
+            "OBJECTS_URL: ftp:// is unknown here; use file://<absolute folder>"
+        );
+        assert_eq!(
+            message(Store::Secrets, "sealed://relative"),
+            "SECRETS_URL: needs an absolute path after sealed://; use sealed://<absolute path>"
+        );
+        assert!(!message(Store::Tasks, "user:hunter2 secret://x").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_embedded_forms_are_taken_with_their_path_as_it_stands() {
+        let url = StoreUrl::parse(Store::Database, "sqlite:///tmp/a b#c%20d.db").unwrap();
+        assert_eq!(url.path(), std::path::Path::new("/tmp/a b#c%20d.db"));
+        assert!(check(Store::Cache, "memory://").is_ok());
+        assert!(check(Store::Flags, "file:///flags.yaml").is_ok());
+        assert_eq!(format!("{url:?}"), "DATABASE_URL=sqlite://…");
+    }
+}
