@@ -1,0 +1,175 @@
+//! One living line per resource, for people at a terminal. What a line says is decided by the board; here is only
+//! how it is drawn.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kernel_core::event::{Event, LogLine};
+
+use crate::Listener;
+use crate::board::{Board, Phase, Row};
+use crate::look::{Look, Paint};
+use crate::plain::{Plain, paint_of, seconds};
+
+/// How often the lines move when nothing happens.
+pub const FRAME: Duration = Duration::from_millis(100);
+
+const FRAMES: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠇", "⠏", "⠹"];
+const ASCII_FRAMES: [&str; 4] = ["-", "\\", "|", "/"];
+
+/// Draws lines.
+#[derive(Debug)]
+pub struct Tty {
+    lines: MultiProgress,
+    bars: Vec<ProgressBar>,
+    board: Board,
+    look: Look,
+    verbose: bool,
+    now_ms: u64,
+}
+
+impl Tty {
+    /// Lines on stderr.
+    #[must_use]
+    pub fn on_stderr(look: Look, verbose: bool) -> Self {
+        Self::on_target(ProgressDrawTarget::stderr(), look, verbose)
+    }
+
+    fn on_target(target: ProgressDrawTarget, look: Look, verbose: bool) -> Self {
+        Self {
+            lines: MultiProgress::with_draw_target(target),
+            bars: Vec::new(),
+            board: Board::default(),
+            look,
+            verbose,
+            now_ms: 0,
+        }
+    }
+
+    fn draw(&mut self, place: usize) {
+        while self.bars.len() <= place {
+            let bar = self.lines.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            self.bars.push(bar);
+        }
+        let row = &self.board.rows()[place];
+        self.bars[place].set_message(line(row, &self.board, self.look, self.now_ms));
+    }
+
+    fn above(&self, text: &str) {
+        // The terminal may be gone; that is no reason to stop working.
+        let _gone = self.lines.println(text.trim_end());
+    }
+}
+
+impl Listener for Tty {
+    fn on(&mut self, at_ms: u64, event: &Event) {
+        self.now_ms = at_ms;
+        if let Some(place) = self.board.apply(at_ms, event) {
+            self.draw(place);
+        }
+        match event {
+            Event::PlanMade { dry_run: false, .. } => {
+                (0..self.board.rows().len()).for_each(|place| self.draw(place));
+            }
+            Event::LogLine(LogLine { unit, text, .. }) => self.above(&format!("{unit} | {text}")),
+            Event::UnitChanged { last_lines, .. } => {
+                last_lines.iter().for_each(|line| self.above(&format!("  {line}")));
+            }
+            Event::Notice { .. } | Event::Problem(_) | Event::Embedded { .. } => {
+                let mut plain = Plain::new(Vec::new(), self.look, self.verbose);
+                plain.on(at_ms, event);
+                let text = String::from_utf8(plain.into_inner()).unwrap_or_default();
+                if !text.is_empty() {
+                    self.above(&text);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, at_ms: u64) {
+        self.now_ms = at_ms;
+        let open: Vec<usize> = (0..self.bars.len())
+            .filter(|place| {
+                matches!(self.board.rows()[*place].phase, Phase::Held | Phase::Busy | Phase::Waiting)
+            })
+            .collect();
+        open.into_iter().for_each(|place| self.draw(place));
+    }
+
+    fn finish(&mut self, at_ms: u64) {
+        self.now_ms = at_ms;
+        for place in 0..self.bars.len() {
+            self.draw(place);
+            self.bars[place].abandon();
+        }
+    }
+}
+
+/// One line: a mark, the name, what it is at, for how long. Without colour or beyond ASCII it says the same.
+fn line(row: &Row, board: &Board, look: Look, now_ms: u64) -> String {
+    let frame = usize::try_from(now_ms / 100).unwrap_or(0);
+    let mark = match row.phase {
+        Phase::Held => look.symbol("·", "."),
+        Phase::Busy | Phase::Waiting if look.unicode => FRAMES[frame % FRAMES.len()],
+        Phase::Busy | Phase::Waiting => ASCII_FRAMES[frame % ASCII_FRAMES.len()],
+        Phase::Good => look.symbol("✔", "+"),
+        Phase::Bad => look.symbol("✘", "x"),
+        Phase::Cancelled => look.symbol("○", "o"),
+    };
+    let moving = matches!(row.phase, Phase::Busy | Phase::Waiting);
+    let time = if moving { seconds(now_ms.saturating_sub(row.since_ms)) } else { String::new() };
+    let room = look.width.unwrap_or(100).saturating_sub(24 + time.len()).max(10);
+    let text: String = board.explain(row).chars().take(room).collect();
+    let paint = paint_of(row.phase).unwrap_or(Paint::Faint);
+    let line = format!(
+        "{} {:<18} {}  {}",
+        look.paint(paint, mark),
+        row.name,
+        look.paint(paint, &text),
+        look.paint(Paint::Faint, &time)
+    );
+    line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    fn after(count: usize, look: Look) -> String {
+        let mut tty = Tty::on_target(ProgressDrawTarget::hidden(), look, false);
+        for (at_ms, event) in samples::up().iter().take(count) {
+            tty.on(*at_ms, event);
+        }
+        let at_ms = tty.now_ms + 50;
+        tty.tick(at_ms);
+        let lines = tty.board.rows().iter().map(|row| line(row, &tty.board, look, at_ms));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn who_waits_says_for_whom_and_why() {
+        let look = Look { unicode: true, color: false, width: Some(80) };
+        insta::assert_snapshot!(after(10, look), @r"
+        ✔ workspace          built
+        ⠸ iam                /health/ready answers 503  0.05 s
+        · gateway            waiting for iam: /health/ready answers 503
+        ");
+        insta::assert_snapshot!(after(17, look), @r"
+        ✔ workspace          built
+        ✔ iam                ready
+        ✔ gateway            ready
+        ");
+    }
+
+    #[test]
+    fn a_narrow_line_is_cut_and_ascii_stays_ascii() {
+        let text = after(10, Look { width: Some(40), ..Look::PLAIN });
+        assert!(text.is_ascii(), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+    }
+}
