@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::name::ServiceName;
 use crate::plan::{Action, Cause, Plan, Start, Step, StepId, Subject};
 use crate::unit::{
-    Condition, Desired, DesiredItem, DesiredKind, DesiredProcess, Observed, ObservedItem, Target, UnitState,
+    Condition, Desired, DesiredItem, DesiredKind, DesiredProcess, Observed, ObservedItem, RestartPolicy,
+    Target, UnitState,
 };
 
 /// What beside the wanted units matters for a plan.
@@ -190,7 +191,10 @@ impl<'a> Planner<'a> {
             UnitState::Leftover => again(Cause::LeftOver),
             UnitState::Stopped | UnitState::Stopping => again(Cause::WasStopped),
             UnitState::CrashLooping { .. } => again(Cause::WasCrashLooping),
-            UnitState::Exited { status } if status.is_success() && self.is_job(&item.name) => {
+            UnitState::Exited { status }
+                if status.is_success()
+                    && (self.is_job(&item.name) || process.spec.restart == RestartPolicy::No) =>
+            {
                 Verdict { stop: None, start: None, unfinished: false }
             }
             UnitState::Exited { status } => again(Cause::HasExited { status }),

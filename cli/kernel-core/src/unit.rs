@@ -155,7 +155,7 @@ pub struct Dependency {
 pub enum Condition {
     /// The process runs.
     Started,
-    /// Its readiness endpoint answers.
+    /// Its readiness endpoint answers, or it did its work and ended with exit code 0.
     Healthy,
     /// It ended with exit code 0.
     Completed,
