@@ -6,6 +6,7 @@
 //! Left to others: turning a request into a call (gateway), and what a call does (the services).
 
 mod descriptors;
+mod routes;
 
 /// What the build script makes of `proto/`.
 #[allow(missing_docs, unused_qualifications, clippy::all, rustdoc::all)]
@@ -16,3 +17,4 @@ mod generated {
 pub use descriptors::{FILE_DESCRIPTOR_SET, descriptor_pool};
 pub use generated::google;
 pub use generated::platform::*;
+pub use routes::{Access, Body, RawRoute, Route, access_of, raw_routes, routes};
