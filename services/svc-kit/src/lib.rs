@@ -1,1 +1,81 @@
-//! Service chassis: configuration, serve, health, drain, telemetry, problem+json, tenancy.
+//! The chassis of a service: a service crate holds only what is special about it.
+//!
+//! Owns the life of the process (configuration → build → bind → serve → ready → drain), the one port with gRPC,
+//! health, reflection and metrics, the log, the trace, the caller's identity, and the table of errors. Left to others:
+//! stores (`svc-stores`), calls to neighbours (`svc-clients`), and what a service does.
+//!
+//! ```no_run
+//! use svc_api::billing::v1::billing_service_server::{BillingService, BillingServiceServer};
+//! use svc_kit::{BuildError, Caller, Configure, Context, Invalid, Reader, Routes, Service};
+//!
+//! /// Everything that a handler needs.
+//! struct Billing;
+//!
+//! struct Config {
+//!     database_url: String,
+//! }
+//!
+//! impl Configure for Config {
+//!     fn configure(reader: &mut Reader<'_>) -> Result<Config, Invalid> {
+//!         let database_url = reader.required("DATABASE_URL", "sqlite://<absolute path> or postgres://…");
+//!         Ok(Config { database_url: database_url? })
+//!     }
+//! }
+//!
+//! #[tonic::async_trait]
+//! impl BillingService for Billing {
+//!     // A handler begins with `let caller = Caller::of(&request)?;` and ends with `?` on a domain error that has
+//!     // a `From<…> for Problem`, or on a `Problem`: it becomes a status with a typed detail.
+//! }
+//!
+//! impl Service for Billing {
+//!     const NAME: &'static str = "billing";
+//!     type Config = Config;
+//!
+//!     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
+//!         let warm = context.latch("plans");
+//!         // … connect `config.database_url`, run migrations, then:
+//!         warm.release();
+//!         context.spawn("sweeper", |shutdown| async move { shutdown.requested().await });
+//!         Ok(Routes::new().grpc(BillingServiceServer::new(Billing)))
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     svc_kit::run::<Billing>()
+//! }
+//! ```
+
+mod caller;
+mod environment;
+mod health;
+mod http;
+mod layer;
+mod log;
+pub mod metrics;
+mod problem;
+mod readiness;
+mod routes;
+mod run;
+mod secret;
+mod serve;
+mod service;
+mod settings;
+mod tasks;
+pub mod trace;
+
+pub use self::http::http_problem;
+pub use caller::{Caller, RequestContext, header};
+pub use environment::{
+    Complaint, ConfigurationError, Configure, Environment, Invalid, NeighbourUrl, Reader, Setting,
+};
+pub use metrics::Metrics;
+pub use problem::{IntoChain, Problem, Violation};
+pub use readiness::{Latch, Readiness};
+pub use routes::Routes;
+pub use run::run;
+pub use secret::Secret;
+pub use serve::{Running, start};
+pub use service::{BuildError, Context, Service, StartError};
+pub use tasks::Shutdown;
+pub use trace::TraceContext;
