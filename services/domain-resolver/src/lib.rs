@@ -1,1 +1,4 @@
 //! Tenants' own host names, verification, certificates.
+
+pub mod domain;
+pub mod lookup;

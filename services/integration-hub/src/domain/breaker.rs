@@ -188,10 +188,7 @@ mod tests {
 
     #[test]
     fn successes_between_do_not_hide_a_sick_provider() {
-        assert_eq!(
-            play("0:f 0:s 1:f 1:s 2:f 2:s 3:f 3:s 4:f").split(' ').next_back(),
-            Some("open")
-        );
+        assert_eq!(play("0:f 0:s 1:f 1:s 2:f 2:s 3:f 3:s 4:f").split(' ').next_back(), Some("open"));
     }
 
     #[test]

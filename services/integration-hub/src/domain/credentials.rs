@@ -11,6 +11,8 @@ use thiserror::Error;
 /// How a provider wants to be authenticated with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthType {
+    /// Not at all.
+    Anonymous,
     /// A key in a header: `key`, and `header` (default `x-api-key`).
     ApiKey,
     /// `Authorization: Bearer`: `token`.
@@ -24,12 +26,14 @@ pub enum AuthType {
 }
 
 impl AuthType {
-    const ALL: [Self; 5] = [Self::ApiKey, Self::Bearer, Self::Basic, Self::Oauth2, Self::Hmac];
+    const ALL: [Self; 6] =
+        [Self::Anonymous, Self::ApiKey, Self::Bearer, Self::Basic, Self::Oauth2, Self::Hmac];
 
     /// The stored form.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Anonymous => "none",
             Self::ApiKey => "api_key",
             Self::Bearer => "bearer",
             Self::Basic => "basic",
@@ -46,6 +50,7 @@ impl AuthType {
 
     fn fields(self) -> Option<(&'static [&'static str], &'static [&'static str])> {
         match self {
+            Self::Anonymous => Some((&[], &[])),
             Self::ApiKey => Some((&["key"], &["header"])),
             Self::Bearer => Some((&["token"], &[])),
             Self::Basic => Some((&["username", "password"], &[])),
@@ -58,7 +63,7 @@ impl AuthType {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CredentialsError {
     /// A way of authenticating that we do not have yet.
-    #[error("authentication by {0} is not implemented; use api_key, bearer or basic")]
+    #[error("authentication by {0} is not implemented; use none, api_key, bearer or basic")]
     NotImplemented(&'static str),
     /// A field is missing or empty.
     #[error("{auth_type} needs the credential `{field}`")]
@@ -89,7 +94,7 @@ pub enum CredentialsError {
 pub struct Credentials {
     auth_type: AuthType,
     fields: BTreeMap<String, String>,
-    header: (HeaderName, HeaderValue),
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Credentials {
@@ -97,7 +102,9 @@ impl Credentials {
     pub fn new(auth_type: AuthType, fields: BTreeMap<String, String>) -> Result<Self, CredentialsError> {
         let name = auth_type.as_str();
         let (needed, optional) = auth_type.fields().ok_or(CredentialsError::NotImplemented(name))?;
-        if let Some(field) = fields.keys().find(|key| !needed.contains(&&***key) && !optional.contains(&&***key)) {
+        if let Some(field) =
+            fields.keys().find(|key| !needed.contains(&&***key) && !optional.contains(&&***key))
+        {
             return Err(CredentialsError::Unknown { auth_type: name, field: field.clone() });
         }
         if let Some(&field) = needed.iter().find(|field| fields.get(**field).is_none_or(String::is_empty)) {
@@ -113,10 +120,10 @@ impl Credentials {
         self.auth_type
     }
 
-    /// The header that authenticates a request; its value is marked sensitive.
+    /// The header that authenticates a request, if it takes one; its value is marked sensitive.
     #[must_use]
-    pub fn header(&self) -> &(HeaderName, HeaderValue) {
-        &self.header
+    pub fn header(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.header.as_ref()
     }
 
     /// The fields, for the secret store alone.
@@ -135,9 +142,10 @@ impl fmt::Debug for Credentials {
 fn header(
     auth_type: AuthType,
     fields: &BTreeMap<String, String>,
-) -> Result<(HeaderName, HeaderValue), CredentialsError> {
+) -> Result<Option<(HeaderName, HeaderValue)>, CredentialsError> {
     let field = |name: &str| fields.get(name).map_or("", String::as_str);
     let (name, text, source) = match auth_type {
+        AuthType::Anonymous => return Ok(None),
         AuthType::ApiKey => {
             let name = match field("header") {
                 "" => HeaderName::from_static("x-api-key"),
@@ -165,7 +173,7 @@ fn header(
     };
     let mut value = HeaderValue::from_str(&text).map_err(|_| CredentialsError::Unsendable(source))?;
     value.set_sensitive(true);
-    Ok((name, value))
+    Ok(Some((name, value)))
 }
 
 #[cfg(test)]
@@ -175,13 +183,15 @@ mod tests {
     fn check(auth_type: AuthType, fields: &[(&str, &str)]) -> Result<String, CredentialsError> {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let credentials = Credentials::new(auth_type, fields)?;
-        let (name, value) = credentials.header();
+        let Some((name, value)) = credentials.header() else { return Ok(String::new()) };
         assert!(value.is_sensitive());
         Ok(format!("{name}: {}", value.to_str().expect("ASCII")))
     }
 
     #[test]
     fn each_way_has_its_header() {
+        assert_eq!(check(AuthType::Anonymous, &[]).as_deref(), Ok(""));
+        assert!(check(AuthType::Anonymous, &[("key", "k")]).is_err());
         assert_eq!(check(AuthType::ApiKey, &[("key", "k1")]).as_deref(), Ok("x-api-key: k1"));
         assert_eq!(
             check(AuthType::ApiKey, &[("key", "k1"), ("header", "X-Token")]).as_deref(),
@@ -199,7 +209,10 @@ mod tests {
         let error = check(AuthType::Bearer, &[("token", "geheim\n")]).expect_err("a line break");
         assert_eq!(error, CredentialsError::Unsendable("token"));
         assert!(!error.to_string().contains("geheim"));
-        assert!(matches!(check(AuthType::Basic, &[("username", "u")]), Err(CredentialsError::Missing { .. })));
+        assert!(matches!(
+            check(AuthType::Basic, &[("username", "u")]),
+            Err(CredentialsError::Missing { .. })
+        ));
         assert!(check(AuthType::Basic, &[("username", "a:b"), ("password", "p")]).is_err());
         assert!(matches!(
             check(AuthType::Bearer, &[("token", "t"), ("key", "k")]),

@@ -170,8 +170,14 @@ mod tests {
         for text in ["https://api.example.com/v2", "http://127.0.0.1:9000", "http://[::1]:80/x?k=1"] {
             assert!(base_url(text).is_ok(), "{text}");
         }
-        for text in ["", "api.example.com", "ftp://a.example", "https://u:p@a.example", "https://a.example/#x", "file:///x"]
-        {
+        for text in [
+            "",
+            "api.example.com",
+            "ftp://a.example",
+            "https://u:p@a.example",
+            "https://a.example/#x",
+            "file:///x",
+        ] {
             assert!(base_url(text).is_err(), "{text}");
         }
     }
