@@ -73,7 +73,7 @@ pub use metrics::Metrics;
 pub use problem::{IntoChain, Problem, Violation};
 pub use readiness::{Latch, Readiness};
 pub use routes::Routes;
-pub use run::run;
+pub use run::{install_crypto, run};
 pub use secret::Secret;
 pub use serve::{Running, start};
 pub use service::{BuildError, Context, Service, StartError};

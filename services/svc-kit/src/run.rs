@@ -24,8 +24,7 @@ pub fn run<S: Service>() -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    // An error means that somebody installed one before, which is just as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_crypto();
     log_to_stdout(&settings);
     std::panic::set_hook(Box::new(log_panic));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -71,6 +70,13 @@ async fn until_told_to_stop<S: Service>(settings: Settings, config: S::Config) -
         _ = terminate.recv() => Ok(false),
         _ = interrupt.recv() => Ok(false),
     }
+}
+
+/// Chooses the cryptography of all TLS in this process. To be called before the first client is built, any number of
+/// times; [`run`] and [`start`](crate::start) do.
+pub fn install_crypto() {
+    // An error means that somebody installed one before, which is just as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn log_to_stdout(settings: &Settings) {

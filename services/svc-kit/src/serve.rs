@@ -46,6 +46,7 @@ pub struct Running {
 ///
 /// When the environment is wrong, the service cannot be built, or its port is taken.
 pub async fn start<S: Service>(environment: &Environment) -> Result<Running, StartError> {
+    crate::install_crypto();
     let (settings, config) = read::<S>(environment)?;
     start_with::<S>(settings, config).await
 }
@@ -181,8 +182,11 @@ fn assemble<S: Service>(
         admit: routes.admit_to_health,
     };
     let (grpc, reporter) = health::grpc_routes(names)?;
-    let guarded =
-        routes.guarded.route_layer(middleware::from_fn_with_state(Arc::clone(&shared), layer::guard));
+    let mut guarded = routes.guarded;
+    // axum refuses a layer around nothing.
+    if guarded.has_routes() {
+        guarded = guarded.route_layer(middleware::from_fn_with_state(Arc::clone(&shared), layer::guard));
+    }
     let router = guarded.merge(routes.open).merge(grpc).merge(health::http_routes(health));
     let router = match routes.fallback {
         Some(fallback) => router.fallback_service(fallback),
