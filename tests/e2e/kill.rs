@@ -5,6 +5,7 @@
 #[path = "support.rs"]
 mod support;
 
+use std::hash::{BuildHasher, RandomState};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -106,7 +107,8 @@ async fn acknowledged(request: RequestBuilder) -> Result<(), String> {
 async fn kill_all_services(platform: &Platform) {
     let mut names: Vec<String> =
         platform.services().iter().filter_map(|service| Some(service["name"].as_str()?.to_owned())).collect();
-    names.sort_by_key(|_| uuid::Uuid::new_v4());
+    let chance = RandomState::new();
+    names.sort_by_key(|name| chance.hash_one(name));
     for name in names {
         let Some(process) = platform.process_of(&name) else { continue };
         assert!(kill(process), "{name} runs until it is killed");
