@@ -41,7 +41,9 @@ pub enum LookupError {
     #[error("the records could not be looked up: {0}")]
     Unavailable(String),
     /// What should answer does not exist yet.
-    #[error("looking up records in public DNS is not implemented; set RESOLVER_URL to static://development or file:///…/zones.yaml")]
+    #[error(
+        "looking up records in public DNS is not implemented; set RESOLVER_URL to static://development or file:///…/zones.yaml"
+    )]
     NotImplemented,
 }
 
@@ -58,7 +60,8 @@ pub enum LookupUrl {
 
 impl LookupUrl {
     /// What a person may write.
-    pub const EXPECTED: &'static str = "static://development, file:///<absolute path of zones.yaml> or dns://";
+    pub const EXPECTED: &'static str =
+        "static://development, file:///<absolute path of zones.yaml> or dns://";
 
     /// Reads the variable.
     #[must_use]
@@ -131,11 +134,13 @@ impl Lookup for ZoneFile {
         let unavailable = |problem: String| {
             LookupError::Unavailable(format!("zone file {}: {problem}", self.path.display()))
         };
-        let size = tokio::fs::metadata(&self.path).await.map_err(|error| unavailable(error.to_string()))?.len();
+        let size =
+            tokio::fs::metadata(&self.path).await.map_err(|error| unavailable(error.to_string()))?.len();
         if size > MAX_ZONE_FILE {
             return Err(unavailable(format!("is larger than {MAX_ZONE_FILE} bytes")));
         }
-        let text = tokio::fs::read_to_string(&self.path).await.map_err(|error| unavailable(error.to_string()))?;
+        let text =
+            tokio::fs::read_to_string(&self.path).await.map_err(|error| unavailable(error.to_string()))?;
         zone_records(&text, hostname).map_err(|error| unavailable(error.to_string()))
     }
 }
@@ -215,7 +220,8 @@ mod tests {
     #[tokio::test]
     async fn a_missing_zone_file_says_nothing_about_the_name() {
         let zone_file = ZoneFile { path: "/nonexistent/zones.yaml".into() };
-        let error = zone_file.records(&hostname("a.test"), &Token::from_stored("t")).await.expect_err("missing");
+        let error =
+            zone_file.records(&hostname("a.test"), &Token::from_stored("t")).await.expect_err("missing");
         assert!(error.to_string().contains("/nonexistent/zones.yaml"), "{error}");
     }
 }

@@ -146,7 +146,9 @@ mod tests {
         assert_eq!(check("a_b.example"), Err(E::Label("a_b".into())));
         assert_eq!(check("-a.example"), Err(E::Label("-a".into())));
         assert_eq!(check("a..example"), Err(E::Label(String::new())));
-        for text in ["https://shop.example", "shop.example:443", "shop.example/x", "a b.example", "%61.example"] {
+        for text in
+            ["https://shop.example", "shop.example:443", "shop.example/x", "a b.example", "%61.example"]
+        {
             assert!(matches!(check(text), Err(E::Unrepresentable(_))), "{text}: {:?}", check(text));
         }
         let label = "a".repeat(64);

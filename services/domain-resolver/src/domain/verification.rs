@@ -86,7 +86,13 @@ pub enum Verdict {
 ///
 /// Records that are right win over the deadline: who comes late but right is verified.
 #[must_use]
-pub fn judge(hostname: &Hostname, token: &Token, records: &Records, added: Timestamp, now: Timestamp) -> Verdict {
+pub fn judge(
+    hostname: &Hostname,
+    token: &Token,
+    records: &Records,
+    added: Timestamp,
+    now: Timestamp,
+) -> Verdict {
     let mut missing = Vec::new();
     if !records.cname.iter().any(|target| same_name(target, CNAME_TARGET)) {
         missing.push(Missing {
@@ -151,10 +157,7 @@ mod tests {
             "_platform-verify.shop.example.com holds TXT \"verify-T\": expected TXT \"verify-t\""
         );
         let Verdict::Pending(missing) = check(&[], &["verify-t"], 1) else { panic!("expected pending") };
-        assert_eq!(
-            missing[0].sentence(),
-            "no record at shop.example.com: expected CNAME custom.platform.io"
-        );
+        assert_eq!(missing[0].sentence(), "no record at shop.example.com: expected CNAME custom.platform.io");
     }
 
     #[test]
