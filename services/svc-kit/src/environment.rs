@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use http::Uri;
+use svc_stores::{Store, StoreError};
 
 use crate::Secret;
 
@@ -65,14 +66,15 @@ impl fmt::Debug for Environment {
 /// First ask the reader for everything, then unwrap with `?`: that way every problem is found in one go.
 ///
 /// ```
-/// use svc_kit::{Configure, Invalid, Reader};
 /// use std::time::Duration;
+/// use svc_kit::{Configure, Invalid, Reader, Secret};
+/// use svc_stores::Store;
 ///
-/// struct Config { database_url: String, sweep: Duration }
+/// struct Config { database_url: Secret, sweep: Duration }
 ///
 /// impl Configure for Config {
 ///     fn configure(reader: &mut Reader<'_>) -> Result<Config, Invalid> {
-///         let database_url = reader.required("DATABASE_URL", "sqlite://<absolute path> or postgres://…");
+///         let database_url = reader.store(Store::Database);
 ///         let sweep = reader.or("SWEEP_INTERVAL", Duration::from_secs(60));
 ///         Ok(Config { database_url: database_url?, sweep: sweep? })
 ///     }
@@ -136,6 +138,30 @@ impl Reader<'_> {
     /// When it is given and unreadable.
     pub fn optional<T: Setting>(&mut self, name: &str) -> Result<Option<T>, Invalid> {
         self.environment.get(name).map(|value| self.parse(name, value, T::EXPECTED)).transpose()
+    }
+
+    /// The URL of a backing store, checked by the rules of that store. It may hold a password, hence the type.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing, or no adapter takes it.
+    pub fn store(&mut self, store: Store) -> Result<Secret, Invalid> {
+        let name = store.variable();
+        let Some(url) = self.environment.get(name) else {
+            self.complain(name, format!("is not set; expected {}", store.embedded_form()));
+            return Err(Invalid);
+        };
+        match svc_stores::check(store, url) {
+            Ok(()) => Ok(Secret::new(url)),
+            Err(StoreError::Configuration { problem, .. }) => {
+                self.complain(name, problem);
+                Err(Invalid)
+            }
+            Err(error) => {
+                self.complain(name, format!("cannot be used: {error}"));
+                Err(Invalid)
+            }
+        }
     }
 
     /// Reads a part of the configuration that has a type of its own.
@@ -270,8 +296,9 @@ impl Setting for NeighbourUrl {
 
     fn parse(value: &str) -> Option<NeighbourUrl> {
         let uri: Uri = value.parse().ok()?;
-        let known = matches!(uri.scheme_str(), Some("http" | "https"));
-        (known && uri.authority().is_some()).then_some(NeighbourUrl(uri))
+        // Encryption between services is the mesh's work: what is called here is plain h2c.
+        let plain = uri.scheme_str() == Some("http");
+        (plain && uri.authority().is_some()).then_some(NeighbourUrl(uri))
     }
 }
 

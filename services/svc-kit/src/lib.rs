@@ -6,18 +6,19 @@
 //!
 //! ```no_run
 //! use svc_api::billing::v1::billing_service_server::{BillingService, BillingServiceServer};
-//! use svc_kit::{BuildError, Caller, Configure, Context, Invalid, Reader, Routes, Service};
+//! use svc_kit::{BuildError, Caller, Configure, Context, Invalid, Reader, Routes, Secret, Service};
+//! use svc_stores::{Database, Store};
 //!
 //! /// Everything that a handler needs.
 //! struct Billing;
 //!
 //! struct Config {
-//!     database_url: String,
+//!     database_url: Secret,
 //! }
 //!
 //! impl Configure for Config {
 //!     fn configure(reader: &mut Reader<'_>) -> Result<Config, Invalid> {
-//!         let database_url = reader.required("DATABASE_URL", "sqlite://<absolute path> or postgres://…");
+//!         let database_url = reader.store(Store::Database);
 //!         Ok(Config { database_url: database_url? })
 //!     }
 //! }
@@ -34,7 +35,8 @@
 //!
 //!     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
 //!         let warm = context.latch("plans");
-//!         // … connect `config.database_url`, run migrations, then:
+//!         let database = Database::connect(config.database_url.expose()).await?;
+//!         // … database.migrate("billing", MIGRATIONS).await?, then:
 //!         warm.release();
 //!         context.spawn("sweeper", |shutdown| async move { shutdown.requested().await });
 //!         Ok(Routes::new().grpc(BillingServiceServer::new(Billing)))
@@ -50,6 +52,7 @@ mod caller;
 mod environment;
 mod health;
 mod http;
+pub mod json;
 mod layer;
 mod log;
 pub mod metrics;
@@ -61,6 +64,7 @@ mod secret;
 mod serve;
 mod service;
 mod settings;
+mod store_errors;
 mod tasks;
 pub mod trace;
 
