@@ -4,6 +4,7 @@
 //! variable has its value. The canonical tree that it was read from stays with it, for `config` and for attributes
 //! that have no field here yet.
 
+mod decode;
 mod service;
 mod value;
 
@@ -16,6 +17,8 @@ pub use service::{
     Protocol, Reference, Resources, Restart, Service, Test,
 };
 pub use value::{EnvironmentValue, Variable};
+
+pub(crate) use decode::{decode, restart};
 
 use crate::tree::Node;
 

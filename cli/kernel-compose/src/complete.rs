@@ -1,0 +1,211 @@
+//! Writes in what a project leaves unsaid: names, defaults, the default network, dependencies that follow from other
+//! attributes.
+
+use kernel_core::diagnostic::Diagnostic;
+use kernel_core::source::Span;
+
+use crate::codes;
+use crate::environment::Environment;
+use crate::tree::{Entry, Mapping, Node, Value};
+
+/// Completes a normalised file.
+pub fn complete(
+    tree: &mut Node,
+    project: &str,
+    directory: &str,
+    environment: &Environment,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let span = tree.span;
+    let Value::Mapping(top) = &mut tree.value else { return };
+    if let Some(version) = top.remove("version") {
+        diagnostics.push(
+            Diagnostic::warning(codes::OBSOLETE, "`version` has no meaning any more")
+                .at(version.span, "ignored")
+                .help("remove the line"),
+        );
+    }
+    top.remove("include");
+    top.set("name", span, Node::text(project, span));
+    let mut default_used = false;
+    if let Some(Value::Mapping(services)) = top.get_mut("services").map(|node| &mut node.value) {
+        for Entry { key, value, .. } in services.iter_mut() {
+            if let Value::Mapping(service) = &mut value.value
+                && !key.starts_with("x-")
+            {
+                let mut stage = Service { service, span: value.span, directory, environment };
+                stage.build();
+                stage.dependencies();
+                stage.references();
+                default_used |= stage.networks();
+            }
+        }
+    }
+    if default_used && top.get("networks").is_none_or(|networks| networks.get("default").is_none()) {
+        if top.get("networks").is_none() {
+            top.set("networks", span, Node::new(Value::Mapping(Mapping::default()), span));
+        }
+        if let Some(Value::Mapping(networks)) = top.get_mut("networks").map(|node| &mut node.value) {
+            networks.set("default", span, Node::new(Value::Mapping(Mapping::default()), span));
+        }
+    }
+    for kind in ["networks", "volumes", "secrets", "configs"] {
+        if let Some(Value::Mapping(resources)) = top.get_mut(kind).map(|node| &mut node.value) {
+            for entry in resources.iter_mut().filter(|entry| !entry.key.starts_with("x-")) {
+                resource(entry, kind, project);
+            }
+        }
+    }
+}
+
+fn resource(entry: &mut Entry, kind: &str, project: &str) {
+    let span = entry.key_span;
+    if entry.value.is_null() {
+        entry.value = Node::new(Value::Mapping(Mapping::default()), span);
+    }
+    let Value::Mapping(resource) = &mut entry.value.value else { return };
+    let old_name = resource.get("external").and_then(|external| external.get("name")).cloned();
+    if resource.get("external").is_some_and(|external| external.as_mapping().is_some()) {
+        resource.set("external", span, Node::plain("true", span));
+        if let Some(name) = old_name.filter(|_| resource.get("name").is_none()) {
+            resource.set("name", span, name);
+        }
+    }
+    let external = resource.get("external").and_then(Node::as_text) == Some("true");
+    if !external {
+        resource.remove("external");
+    }
+    if resource.get("name").is_none() {
+        let name = if external { entry.key.clone() } else { format!("{project}_{}", entry.key) };
+        resource.set("name", span, Node::text(name, span));
+    }
+    if kind == "networks" && !external && resource.get("ipam").is_none() {
+        resource.set("ipam", span, Node::new(Value::Mapping(Mapping::default()), span));
+    }
+}
+
+struct Service<'a> {
+    service: &'a mut Mapping,
+    span: Span,
+    directory: &'a str,
+    environment: &'a Environment,
+}
+
+impl Service<'_> {
+    fn build(&mut self) {
+        let Some(Node { value: Value::Mapping(build), span, .. }) = self.service.get_mut("build") else {
+            return;
+        };
+        if build.get("context").is_none() {
+            build.set("context", *span, Node::text(self.directory, *span));
+        }
+        if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
+            build.set("dockerfile", *span, Node::text("Dockerfile", *span));
+        }
+        if let Some(Node { value: Value::Mapping(arguments), .. }) = build.get_mut("args") {
+            let mut kept = Mapping::default();
+            for Entry { key, key_span, value } in std::mem::take(arguments) {
+                let value = if value.is_null() {
+                    self.environment.get(&key).map(|text| Node::text(text, value.span))
+                } else {
+                    Some(value)
+                };
+                if let Some(value) = value {
+                    kept.set(key, key_span, value);
+                }
+            }
+            *arguments = kept;
+        }
+        if self.service.get("pull_policy").and_then(Node::as_text) == Some("if_not_present") {
+            self.service.set("pull_policy", self.span, Node::text("missing", self.span));
+        }
+    }
+
+    fn dependencies(&mut self) {
+        let text = |node: &Node| node.as_text().map(str::to_owned);
+        let mut implied: Vec<(String, bool, Span)> = Vec::new();
+        for link in self.service.get("links").and_then(Node::as_sequence).unwrap_or_default() {
+            let name = text(link).unwrap_or_default();
+            implied.push((name.split(':').next().unwrap_or_default().to_owned(), true, link.span));
+        }
+        for attribute in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
+            let Some(node) = self.service.get(attribute) else { continue };
+            if let Some(name) = node.as_text().and_then(|mode| mode.strip_prefix("service:")) {
+                implied.push((name.to_owned(), true, node.span));
+            }
+        }
+        for from in self.service.get("volumes_from").and_then(Node::as_sequence).unwrap_or_default() {
+            let name = text(from).unwrap_or_default();
+            if !name.starts_with("container:") {
+                implied.push((name.split(':').next().unwrap_or_default().to_owned(), false, from.span));
+            }
+        }
+        if !implied.is_empty() && self.service.get("depends_on").is_none() {
+            self.service.set(
+                "depends_on",
+                self.span,
+                Node::new(Value::Mapping(Mapping::default()), self.span),
+            );
+        }
+        let Some(Node { value: Value::Mapping(dependencies), .. }) = self.service.get_mut("depends_on")
+        else {
+            return;
+        };
+        for (name, restart, span) in implied {
+            if dependencies.get(&name).is_none() {
+                let mut entries = vec![("condition", Node::text("service_started", span))];
+                if restart {
+                    entries.push(("restart", Node::plain("true", span)));
+                }
+                dependencies.set(name, span, Node::mapping(entries, span));
+            }
+        }
+        for entry in dependencies.iter_mut() {
+            let span = entry.key_span;
+            let Value::Mapping(dependency) = &mut entry.value.value else { continue };
+            if dependency.get("condition").is_none() {
+                dependency.set("condition", span, Node::text("service_started", span));
+            }
+            if dependency.get("required").is_none() {
+                dependency.set("required", span, Node::plain("true", span));
+            }
+            if dependency.get("restart").and_then(Node::as_text) == Some("false") {
+                dependency.remove("restart");
+            }
+        }
+    }
+
+    fn references(&mut self) {
+        let Some(Node { value: Value::Sequence(secrets), .. }) = self.service.get_mut("secrets") else {
+            return;
+        };
+        for secret in secrets {
+            let span = secret.span;
+            let source = secret.get("source").and_then(Node::as_text).map(str::to_owned);
+            if let (Value::Mapping(secret), Some(source)) = (&mut secret.value, source) {
+                let target = secret.get("target").and_then(Node::as_text).unwrap_or(&source);
+                let target = if target.starts_with('/') {
+                    target.to_owned()
+                } else {
+                    format!("/run/secrets/{target}")
+                };
+                secret.set("target", span, Node::text(target, span));
+            }
+        }
+    }
+
+    /// Whether the service is in the default network.
+    fn networks(&mut self) -> bool {
+        let outside = self.service.get("network_mode").is_some() || self.service.get("provider").is_some();
+        let named = self.service.get("networks").and_then(Node::as_mapping);
+        match named {
+            Some(networks) if !networks.is_empty() => networks.get("default").is_some(),
+            _ if outside => false,
+            _ => {
+                let networks = Node::mapping([("default", Node::new(Value::Null, self.span))], self.span);
+                self.service.set("networks", self.span, networks);
+                true
+            }
+        }
+    }
+}

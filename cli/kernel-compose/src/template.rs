@@ -1,0 +1,250 @@
+//! `$NAME` and `${NAME…}` in a text: reading and filling in, without knowing where the values come from.
+
+use std::ops::Range;
+
+/// Deeper nesting of defaults is refused.
+const DEPTH: usize = 32;
+
+/// Finds the value of a variable. `None`: it is not set.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What filling in gave.
+#[derive(Debug, Default)]
+pub struct Filled {
+    /// The text with every variable replaced.
+    pub text: String,
+    /// Every variable that was looked up, with its place in the template.
+    pub used: Vec<(String, Range<usize>)>,
+    /// Variables that had neither value nor default.
+    pub unset: Vec<(String, Range<usize>)>,
+}
+
+/// Why a template can't be filled in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It can't be read.
+    Format {
+        /// The place in the template.
+        range: Range<usize>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// `${NAME:?message}` without a value.
+    Required {
+        /// The place in the template.
+        range: Range<usize>,
+        /// The variable.
+        name: String,
+        /// The message in the template; may be empty.
+        message: String,
+    },
+}
+
+/// Fills in a template. A lone `$`, `$1` and `$)` stay as they are; `$$` becomes `$`.
+pub fn fill(template: &str, lookup: &Lookup<'_>) -> Result<Filled, Problem> {
+    let mut filled = Filled::default();
+    let mut filler = Filler { template, lookup, filled: &mut filled };
+    let text = filler.part(0, template.len(), 0)?;
+    filled.text = text;
+    Ok(filled)
+}
+
+struct Filler<'a> {
+    template: &'a str,
+    lookup: &'a Lookup<'a>,
+    filled: &'a mut Filled,
+}
+
+/// A `${…}` taken apart, by places in the template.
+struct Braced {
+    name: Range<usize>,
+    operator: &'static str,
+    argument: Range<usize>,
+    end: usize,
+}
+
+impl Filler<'_> {
+    fn part(&mut self, mut at: usize, end: usize, depth: usize) -> Result<String, Problem> {
+        let mut text = String::new();
+        while at < end {
+            let rest = &self.template[at..end];
+            let Some(dollar) = rest.find('$') else {
+                text.push_str(rest);
+                break;
+            };
+            text.push_str(&rest[..dollar]);
+            at += dollar;
+            let after = &self.template[at + 1..end];
+            if after.starts_with('$') {
+                text.push('$');
+                at += 2;
+            } else if after.starts_with('{') {
+                let braced = self.braced(at, end)?;
+                text.push_str(&self.value(at, &braced, depth)?);
+                at = braced.end;
+            } else {
+                let length = name_length(after);
+                let range = at..at + 1 + length;
+                match &after[..length] {
+                    "" => text.push('$'),
+                    name => text.push_str(&self.plain(name, range)),
+                }
+                at += 1 + length;
+            }
+        }
+        Ok(text)
+    }
+
+    fn plain(&mut self, name: &str, range: Range<usize>) -> String {
+        let found = self.look(name, range.clone());
+        found.unwrap_or_else(|| {
+            self.filled.unset.push((name.to_owned(), range));
+            String::new()
+        })
+    }
+
+    fn look(&mut self, name: &str, range: Range<usize>) -> Option<String> {
+        self.filled.used.push((name.to_owned(), range));
+        (self.lookup)(name)
+    }
+
+    fn value(&mut self, at: usize, braced: &Braced, depth: usize) -> Result<String, Problem> {
+        let range = at..braced.end;
+        let name = self.template[braced.name.clone()].to_owned();
+        if braced.operator.is_empty() {
+            return Ok(self.plain(&name, range));
+        }
+        if depth == DEPTH {
+            return Err(Problem::Format { range, reason: "defaults are nested too deep" });
+        }
+        let found = self.look(&name, range.clone());
+        // With a colon an empty value counts as unset.
+        let present = found.filter(|value| !braced.operator.starts_with(':') || !value.is_empty());
+        match (braced.operator.trim_start_matches(':'), present) {
+            ("+", Some(_)) => self.argument(braced, depth),
+            ("+", None) => Ok(String::new()),
+            (_, Some(value)) => Ok(value),
+            ("-", None) => self.argument(braced, depth),
+            _ => {
+                let message = self.argument(braced, depth)?;
+                Err(Problem::Required { range, name, message })
+            }
+        }
+    }
+
+    fn argument(&mut self, braced: &Braced, depth: usize) -> Result<String, Problem> {
+        self.part(braced.argument.start, braced.argument.end, depth + 1)
+    }
+
+    fn braced(&self, at: usize, end: usize) -> Result<Braced, Problem> {
+        let start = at + 2;
+        let close = self
+            .closing(start, end)
+            .ok_or(Problem::Format { range: at..end, reason: "the `}` is missing" })?;
+        let problem = |reason| Problem::Format { range: at..close + 1, reason };
+        let length = name_length(&self.template[start..close]);
+        let name = start..start + length;
+        if length == 0 {
+            return Err(problem(if start == close {
+                "the name is missing"
+            } else {
+                "a name starts with a letter or `_`"
+            }));
+        }
+        let rest = &self.template[name.end..close];
+        if rest.is_empty() {
+            return Ok(Braced { name, operator: "", argument: close..close, end: close + 1 });
+        }
+        let operator =
+            [":-", ":?", ":+", "-", "?", "+"].into_iter().find(|operator| rest.starts_with(operator));
+        let operator = operator
+            .ok_or_else(|| problem("after the name comes `}` or one of `:-` `-` `:?` `?` `:+` `+`"))?;
+        Ok(Braced { argument: name.end + operator.len()..close, name, operator, end: close + 1 })
+    }
+
+    /// The place of the `}` that closes what was opened just before `at`.
+    fn closing(&self, mut at: usize, end: usize) -> Option<usize> {
+        let bytes = self.template.as_bytes();
+        let mut open = 1;
+        while at < end {
+            match bytes[at] {
+                b'$' if at + 1 < end && bytes[at + 1] == b'$' => at += 1,
+                b'$' if at + 1 < end && bytes[at + 1] == b'{' => {
+                    open += 1;
+                    at += 1;
+                }
+                b'}' => {
+                    open -= 1;
+                    if open == 0 {
+                        return Some(at);
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        None
+    }
+}
+
+fn name_length(text: &str) -> usize {
+    let word = |(index, byte): &(usize, u8)| {
+        *byte == b'_' || byte.is_ascii_alphabetic() || (*index > 0 && byte.is_ascii_digit())
+    };
+    text.bytes().enumerate().take_while(word).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str) -> Result<String, Problem> {
+        let lookup = |name: &str| match name {
+            "A" => Some("a".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        fill(template, &lookup).map(|filled| filled.text)
+    }
+
+    #[test]
+    fn every_form_of_a_variable() {
+        let cases = [
+            ("$A ${A} x", "a a x"),
+            ("${A:-d} ${A-d} ${NO:-d} ${NO-d} ${EMPTY:-d} ${EMPTY-d}", "a a d d d "),
+            ("${A:+s} ${A+s} ${NO:+s}|${NO+s}|${EMPTY:+s}|${EMPTY+s}", "s s |||s"),
+            ("${A:?no} ${EMPTY?no}", "a "),
+            ("${NO:-${ALSO:-${A}}}", "a"),
+            ("${NO:-{x}}", "{x}"),
+            ("$$A $${A} $$$A", "$A ${A} $a"),
+            ("cost: $ 5 $1 $) $", "cost: $ 5 $1 $) $"),
+            ("$A_B$A.b", "a.b"),
+            ("${NO}é", "é"),
+            ("${NO:-a}}", "a}"),
+        ];
+        for (template, expected) in cases {
+            assert_eq!(filled(template).as_deref(), Ok(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_where() {
+        for (template, expected) in [
+            ("x ${", 2..4),
+            ("${}", 0..3),
+            ("é${1A}", 2..7),
+            ("${A:=x}", 0..7),
+            ("${A#x}", 0..6),
+            ("${NO:-${}}", 6..9),
+        ] {
+            match filled(template) {
+                Err(Problem::Format { range, .. }) if range == expected => {}
+                other => panic!("{template}: {other:?}"),
+            }
+        }
+        assert_eq!(
+            filled("x ${NO:?set ${A}}"),
+            Err(Problem::Required { range: 2..17, name: "NO".into(), message: "set a".into() })
+        );
+    }
+}

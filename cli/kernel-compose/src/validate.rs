@@ -1,0 +1,308 @@
+//! What must be true of a whole project: references resolve, nothing waits in a circle, nothing is published twice.
+
+mod cycle;
+
+use std::collections::{BTreeMap, HashMap};
+
+use kernel_core::diagnostic::Diagnostic;
+use kernel_core::source::Span;
+
+use crate::codes;
+use crate::project::{self, Condition, MountKind, Port, Project, Service};
+use crate::suggest;
+use crate::tree::Node;
+
+/// Checks a typed project. `declared` is the tree before anything was left out of it, so that a thing with a mistake
+/// still counts as there.
+pub fn project(project: &Project, declared: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let mut check = Check { project, declared, diagnostics };
+    for service in project.services.values() {
+        check.runnable(service);
+        check.dependencies(service);
+        check.resources(service);
+        check.words(service);
+        check.kernel(service);
+    }
+    check.published_ports();
+    check.container_names();
+    cycle::check(project, check.diagnostics);
+}
+
+struct Check<'a> {
+    project: &'a Project,
+    declared: &'a Node,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn tell(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn raw(&self, service: &Service, attribute: &str) -> Option<&Node> {
+        self.declared.get("services")?.get(&service.name)?.get(attribute)
+    }
+
+    fn runnable(&mut self, service: &Service) {
+        if ["image", "build", "provider"]
+            .iter()
+            .all(|attribute| self.raw(service, attribute).is_none_or(Node::is_null))
+        {
+            self.tell(
+                Diagnostic::error(
+                    codes::NOTHING_TO_RUN,
+                    format!("service `{}` has neither `image` nor `build`", service.name),
+                )
+                .at(service.span, "nothing to run")
+                .help("say `image: NAME`, or `build: DIRECTORY`"),
+            );
+        }
+        if let (Some(mode), Some(networks)) =
+            (self.raw(service, "network_mode"), self.raw(service, "networks"))
+        {
+            let problem = conflict(service, "network_mode", mode.span, "networks", networks.span);
+            self.tell(problem);
+        }
+        if let Some(build) = &service.build
+            && build.dockerfile_inline.is_some()
+            && let Some(raw) = self.raw(service, "build")
+            && let (Some(path), Some(inline)) = (raw.get("dockerfile"), raw.get("dockerfile_inline"))
+        {
+            let problem =
+                conflict(service, "build.dockerfile", path.span, "build.dockerfile_inline", inline.span);
+            self.tell(problem);
+        }
+        let replicas = self.raw(service, "deploy").and_then(|deploy| deploy.get("replicas")).cloned();
+        if let (Some(scale), Some(replicas)) = (self.raw(service, "scale").cloned(), replicas)
+            && scale.as_text() != replicas.as_text()
+        {
+            let problem = conflict(service, "scale", scale.span, "deploy.replicas", replicas.span);
+            self.tell(problem);
+        }
+        if service.scale > 1 && service.container_name.is_some() {
+            let place = self.raw(service, "container_name").map_or(service.span, |node| node.span);
+            self.tell(
+                Diagnostic::error(
+                    codes::CONFLICT,
+                    format!("service `{}` has one `container_name` for several containers", service.name),
+                )
+                .at(place, "can name only one")
+                .help("leave `container_name` out"),
+            );
+        }
+    }
+
+    fn dependencies(&mut self, service: &Service) {
+        for (name, dependency) in &service.depends_on {
+            let label = format!("service `{}` depends on `{name}`", service.name);
+            if let Some(other) = self.project.services.get(name) {
+                let unhealthy = dependency.condition == Condition::Healthy
+                    && other.build.is_none()
+                    && other
+                        .healthcheck
+                        .as_ref()
+                        .is_some_and(|health| health.test == project::Test::Disabled);
+                if unhealthy {
+                    self.tell(
+                        Diagnostic::error(
+                            codes::NO_HEALTH_CHECK,
+                            format!("{label} being healthy, and its health check is switched off"),
+                        )
+                        .at(dependency.span, "can never be healthy")
+                        .at(other.span, "no health check")
+                        .help("wait for `service_started`, or give it a health check"),
+                    );
+                }
+            } else if !dependency.required {
+            } else if let Some(profiles) = self.project.hidden.get(name) {
+                let list =
+                    profiles.iter().map(|profile| format!("`{profile}`")).collect::<Vec<_>>().join(" or ");
+                let first = profiles.first().map_or("", String::as_str);
+                self.tell(
+                    Diagnostic::error(
+                        codes::HIDDEN_BY_PROFILE,
+                        format!("{label}, which only the profile {list} shows"),
+                    )
+                    .at(dependency.span, "hidden by its profile")
+                    .help(format!("add `--profile {first}`, or say `required: false` here")),
+                );
+            } else if self.declared.get("services").and_then(|services| services.get(name)).is_none() {
+                let known =
+                    self.project.services.keys().chain(self.project.hidden.keys()).map(String::as_str);
+                let help = suggest::nearest(name, known).map_or_else(
+                    || "declare it under `services`, or take it out here".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                self.tell(
+                    Diagnostic::error(codes::UNDEFINED_SERVICE, format!("{label}, which does not exist"))
+                        .at(dependency.span, "no such service")
+                        .help(help),
+                );
+            }
+        }
+    }
+
+    fn resources(&mut self, service: &Service) {
+        let place = |name: &str| {
+            let networks = self.raw(service, "networks").and_then(Node::as_mapping);
+            networks.and_then(|networks| networks.entry(name)).map_or(service.span, |entry| entry.key_span)
+        };
+        let mut wanted: Vec<(&str, String, Span)> = Vec::new();
+        for name in service.networks.keys() {
+            wanted.push(("networks", name.clone(), place(name)));
+        }
+        for mount in service.volumes.iter().filter(|mount| mount.kind == MountKind::Volume) {
+            wanted.extend(mount.source.clone().map(|source| ("volumes", source, mount.span)));
+        }
+        wanted.extend(service.secrets.iter().map(|secret| ("secrets", secret.source.clone(), secret.span)));
+        wanted.extend(service.configs.iter().map(|config| ("configs", config.source.clone(), config.span)));
+        for (kind, name, span) in wanted {
+            let declared = self.declared.get(kind).and_then(Node::as_mapping);
+            let automatic = kind == "networks" && name == "default";
+            if automatic || declared.is_some_and(|declared| declared.get(&name).is_some()) {
+                continue;
+            }
+            let known = declared.into_iter().flatten().map(|entry| entry.key.as_str());
+            let kind_of_one = kind.trim_end_matches('s');
+            let help = match suggest::nearest(&name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("declare it at the top level: `{kind}: {{ {name}: … }}`"),
+            };
+            let message =
+                format!("service `{}` uses the {kind_of_one} `{name}`, which is not declared", service.name);
+            self.tell(
+                Diagnostic::error(codes::UNDEFINED_RESOURCE, message).at(span, "not declared").help(help),
+            );
+        }
+        let mut targets: HashMap<&str, Span> =
+            service.volumes.iter().map(|mount| (mount.target.as_str(), mount.span)).collect();
+        for tmpfs in &service.tmpfs {
+            let path = tmpfs.split(':').next().unwrap_or_default();
+            let span = self.raw(service, "tmpfs").map_or(service.span, |node| node.span);
+            if let Some(first) = targets.insert(path, span) {
+                self.tell(
+                    Diagnostic::error(
+                        codes::DUPLICATE,
+                        format!("service `{}` mounts two things on `{path}`", service.name),
+                    )
+                    .at(span, "again here")
+                    .at(first, "first here")
+                    .help("keep one of them"),
+                );
+            }
+        }
+    }
+
+    /// Attributes that take one of a few words.
+    fn words(&mut self, service: &Service) {
+        let restart = self.raw(service, "restart").cloned();
+        if let Some((node, text)) = restart.as_ref().and_then(|node| Some((node, node.as_text()?)))
+            && project::restart(text).is_none()
+        {
+            let message = format!("service `{}`: `{text}` is not a restart policy", service.name);
+            self.tell(
+                Diagnostic::error(codes::BAD_VALUE, message)
+                    .at(node.span, "unknown")
+                    .help("write `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:TIMES`"),
+            );
+        }
+        const CONDITIONS: [&str; 3] =
+            ["service_started", "service_healthy", "service_completed_successfully"];
+        let model = self.project.model.get("services").and_then(|services| services.get(&service.name));
+        let dependencies = model.and_then(|service| service.get("depends_on")).and_then(Node::as_mapping);
+        for entry in dependencies.into_iter().flatten() {
+            let Some(condition) = entry.value.get("condition") else { continue };
+            let text = condition.as_text().unwrap_or_default();
+            if !CONDITIONS.contains(&text) {
+                let near = suggest::nearest(text, CONDITIONS).unwrap_or("service_healthy");
+                let message = format!("service `{}`: `{text}` is not a condition", service.name);
+                self.diagnostics.push(
+                    Diagnostic::error(codes::BAD_VALUE, message).at(condition.span, "unknown").help(format!(
+                        "did you mean `{near}`? There are {}",
+                        CONDITIONS.map(|word| format!("`{word}`")).join(", ")
+                    )),
+                );
+            }
+        }
+    }
+
+    fn kernel(&mut self, service: &Service) {
+        let Some(kernel) = &service.kernel else { return };
+        let place = self.raw(service, "x-kernel").map_or(service.span, |node| node.span);
+        let reason = match (&kernel.package, kernel.embedded.is_empty()) {
+            (Some(_), false) => "has both `package` and `embedded`: it is either ours or infrastructure",
+            (None, true) if kernel.scenario.is_some() || !kernel.environment.is_empty() => {
+                "has `scenario` or `environment` and no `package`"
+            }
+            _ => return,
+        };
+        self.tell(
+            Diagnostic::error(
+                codes::KERNEL_EXTENSION,
+                format!("`x-kernel` of service `{}` {reason}", service.name),
+            )
+            .at(place, "contradicts itself")
+            .help("a service of this workspace has `package`, an infra service has `embedded`"),
+        );
+    }
+
+    fn published_ports(&mut self) {
+        let mut taken: BTreeMap<(u16, &str), Vec<(&Service, &Port)>> = BTreeMap::new();
+        for service in self.project.services.values() {
+            for port in &service.ports {
+                let Some(published) = port.published.filter(|_| port.published_end.is_none()) else {
+                    continue;
+                };
+                let earlier = taken.entry((published, port.protocol.as_str())).or_default();
+                let clash = earlier.iter().find(|(_, other)| {
+                    other.host_ip == port.host_ip || is_any(other.host_ip) || is_any(port.host_ip)
+                });
+                if let Some((other, first)) = clash {
+                    let message = format!(
+                        "services `{}` and `{}` both publish port {published}",
+                        other.name, service.name
+                    );
+                    self.diagnostics.push(
+                        Diagnostic::error(codes::PORT_TAKEN, message)
+                            .at(port.span, "again here")
+                            .at(first.span, "first here")
+                            .help("publish one of them on another port"),
+                    );
+                }
+                earlier.push((service, port));
+            }
+        }
+    }
+
+    fn container_names(&mut self) {
+        let mut names: HashMap<&str, &Service> = HashMap::new();
+        for service in self.project.services.values() {
+            let Some(name) = service.container_name.as_deref() else { continue };
+            if let Some(first) = names.insert(name, service) {
+                let message = format!(
+                    "services `{}` and `{}` have one `container_name`, `{name}`",
+                    first.name, service.name
+                );
+                self.diagnostics.push(
+                    Diagnostic::error(codes::DUPLICATE, message)
+                        .at(service.span, "again here")
+                        .at(first.span, "first here")
+                        .help("give each its own name, or leave it out"),
+                );
+            }
+        }
+    }
+}
+
+fn is_any(address: Option<std::net::IpAddr>) -> bool {
+    address.is_none_or(|address| address.is_unspecified())
+}
+
+fn conflict(service: &Service, left: &str, left_span: Span, right: &str, right_span: Span) -> Diagnostic {
+    let message =
+        format!("service `{}` has both `{left}` and `{right}`, which exclude each other", service.name);
+    Diagnostic::error(codes::CONFLICT, message)
+        .at(left_span, "this")
+        .at(right_span, "or this")
+        .help("keep one of them")
+}
