@@ -1,1 +1,12 @@
-//! Operations: settings in, report out.
+//! The operations behind the commands: settings in, report out.
+//!
+//! Owns what is done and in which order: load the project, let an engine change the world, ask services how they are.
+//! Prints nothing: facts leave as events, failures as [`Failure`]. Engines are handed in through their port.
+
+pub mod codes;
+mod failure;
+pub mod smoke;
+mod workspace;
+
+pub use failure::{Failure, problem};
+pub use workspace::{PINS, Workspace};

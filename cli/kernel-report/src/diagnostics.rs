@@ -1,8 +1,10 @@
-//! Diagnostics for people: code, sentence, caret into the text, what to do. All of them at once.
+//! Diagnostics and problems for people: code, sentence, caret into the text, causes, evidence, what to do. All of
+//! them at once.
 
 use std::fmt;
 
 use kernel_core::diagnostic::{Diagnostic, Severity};
+use kernel_core::event::Problem;
 use kernel_core::source::Sources;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
@@ -14,6 +16,45 @@ const WIDTH_IN_A_PIPE: usize = 110;
 /// them when there is more than one.
 #[must_use]
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, look: Look) -> String {
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        draw(&mut out, &Shown::of(diagnostic, sources), look);
+        out.push('\n');
+    }
+    if let Some(summary) = count(diagnostics) {
+        out.push_str(&summary);
+        out.push('\n');
+    }
+    out
+}
+
+/// A problem as text: the sentence with its causes, the evidence, and at the end what to do.
+#[must_use]
+pub fn render_problem(problem: &Problem, look: Look) -> String {
+    let mut out = String::new();
+    let mut shown = Shown {
+        code: Some(problem.code.clone()),
+        severity: problem.severity,
+        message: problem.message.clone(),
+        cause: Cause::chain(&problem.causes),
+        help: None,
+        text: None,
+        labels: Vec::new(),
+    };
+    if problem.evidence.is_empty() {
+        shown.help.clone_from(&problem.help);
+    }
+    draw(&mut out, &[shown], look);
+    for line in &problem.evidence {
+        out.push_str(&format!("    {} {line}\n", look.symbol("│", "|")));
+    }
+    if let (Some(help), false) = (&problem.help, problem.evidence.is_empty()) {
+        out.push_str(&format!("  help: {help}\n"));
+    }
+    out
+}
+
+fn draw(out: &mut String, reports: &[Shown], look: Look) {
     let theme = match (look.unicode, look.color) {
         (true, true) => GraphicalTheme::unicode(),
         (true, false) => GraphicalTheme::unicode_nocolor(),
@@ -23,25 +64,17 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, look: Look) -> Stri
         .with_width(look.width.unwrap_or(WIDTH_IN_A_PIPE).clamp(60, 140))
         .with_links(false)
         .with_context_lines(1);
-    let mut out = String::new();
-    for diagnostic in diagnostics {
+    for shown in reports {
         let mut text = String::new();
-        let reports = Shown::of(diagnostic, sources);
-        if reports.iter().any(|shown| handler.render_report(&mut text, shown).is_err()) {
+        if handler.render_report(&mut text, shown).is_err() {
             // miette could not read the place; the sentence is worth more than nothing.
-            text = format!("{}: {}\n", diagnostic.code, diagnostic.message);
+            text = format!("{}: {}\n", shown.code.as_deref().unwrap_or_default(), shown.message);
         }
         for line in text.lines() {
             out.push_str(line.trim_end());
             out.push('\n');
         }
-        out.push('\n');
     }
-    if let Some(summary) = count(diagnostics) {
-        out.push_str(&summary);
-        out.push('\n');
-    }
-    out
 }
 
 /// `docker/docker-compose.yml:12:7: K-COMPOSE-003: what is wrong`, for logs and for editors.
@@ -93,9 +126,35 @@ struct Shown {
     code: Option<String>,
     severity: Severity,
     message: String,
+    cause: Option<Box<Cause>>,
     help: Option<String>,
     text: Option<NamedSource<String>>,
     labels: Vec<LabeledSpan>,
+}
+
+/// One of the causes behind a problem, with the one behind it.
+#[derive(Debug)]
+struct Cause {
+    text: String,
+    behind: Option<Box<Cause>>,
+}
+
+impl Cause {
+    fn chain(causes: &[String]) -> Option<Box<Self>> {
+        causes.iter().rev().fold(None, |behind, text| Some(Box::new(Self { text: text.clone(), behind })))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.behind.as_deref().map(|cause| cause as _)
+    }
 }
 
 impl Shown {
@@ -104,6 +163,7 @@ impl Shown {
             code: Some(diagnostic.code.to_string()),
             severity: diagnostic.severity,
             message: diagnostic.message.clone(),
+            cause: None,
             help: None,
             text: None,
             labels: Vec::new(),
@@ -122,6 +182,7 @@ impl Shown {
                     code: None,
                     severity: diagnostic.severity,
                     message: format!("and in {}", source.name),
+                    cause: None,
                     help: None,
                     text: Some(named),
                     labels: vec![span],
@@ -141,7 +202,11 @@ impl fmt::Display for Shown {
     }
 }
 
-impl std::error::Error for Shown {}
+impl std::error::Error for Shown {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
 
 impl miette::Diagnostic for Shown {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
@@ -234,5 +299,32 @@ mod tests {
         let (diagnostics, sources) = two_problems();
         insta::assert_snapshot!(one_line(&diagnostics[0], &sources), @"docker/docker-compose.yml:4:9: K-TEST-001: service `web`: invalid port mapping `80:80800/tcp`");
         insta::assert_snapshot!(to_json(&diagnostics[0], &sources).to_string(), @r#"{"code":"K-TEST-001","severity":"error","message":"service `web`: invalid port mapping `80:80800/tcp`","places":[{"file":"docker/docker-compose.yml","line":4,"column":9,"text":"80800 is larger than 65535"},{"file":"versions.env","line":1,"column":1,"text":"the value comes from here"}],"help":"use [HOST:]CONTAINER[/tcp|udp] with ports in 1..65535"}"#);
+    }
+
+    #[test]
+    fn a_problem_ends_with_what_to_do() {
+        let problem = Problem {
+            causes: vec!["`cargo build` ended with exit code 101".to_owned(), "no C compiler".to_owned()],
+            help: Some("install a C compiler".to_owned()),
+            ..Problem::error("K-TEST-003", "could not build the services")
+        };
+        insta::assert_snapshot!(render_problem(&problem, Look::PLAIN), @r"
+        K-TEST-003
+
+          x could not build the services
+          |-> `cargo build` ended with exit code 101
+          `-> no C compiler
+          help: install a C compiler
+        ");
+        let evidence = vec!["error: linker `cc` not found".to_owned()];
+        insta::assert_snapshot!(render_problem(&Problem { evidence, ..problem }, Look::PLAIN), @r"
+        K-TEST-003
+
+          x could not build the services
+          |-> `cargo build` ended with exit code 101
+          `-> no C compiler
+            | error: linker `cc` not found
+          help: install a C compiler
+        ");
     }
 }

@@ -1,1 +1,7 @@
-fn main() {}
+//! The kernel command: arguments, settings, command, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kernel::run(std::env::args_os())
+}

@@ -1,0 +1,42 @@
+//! Every code that this crate gives, once. A code never changes its meaning; each has a page in `docs/errors/`.
+
+use kernel_core::diagnostic::Code;
+
+macro_rules! codes {
+    ($($(#[doc = $text:literal])+ $name:ident = $code:literal;)+) => {
+        $($(#[doc = $text])+ pub const $name: Code = Code($code);)+
+        /// All codes, in order.
+        pub const ALL: &[Code] = &[$($name),+];
+    };
+}
+
+codes! {
+    /// No folder from the working directory up holds `versions.env`.
+    NO_WORKSPACE = "K-OPS-001";
+    /// A file that is needed can't be read.
+    UNREADABLE = "K-OPS-002";
+    /// A service was named that the project does not have.
+    UNKNOWN_SERVICE = "K-OPS-003";
+    /// The selection leaves nothing to work on.
+    NOTHING_SELECTED = "K-OPS-004";
+    /// The engine that was asked for can't be used.
+    ENGINE_UNAVAILABLE = "K-OPS-005";
+    /// A check of `doctor` failed.
+    DOCTOR = "K-OPS-006";
+    /// A name for a new service that can't be one.
+    SERVICE_NAME = "K-OPS-007";
+    /// A new service would overwrite what is there.
+    SERVICE_EXISTS = "K-OPS-008";
+    /// A new service could not be written; nothing of it was left behind.
+    SERVICE_NOT_WRITTEN = "K-OPS-009";
+    /// A service that a command talks to does not answer.
+    UNREACHABLE = "K-OPS-010";
+    /// The Platform Owner was not made.
+    SETUP_REFUSED = "K-OPS-011";
+    /// A file could not be written.
+    UNWRITABLE = "K-OPS-012";
+    /// A smoke scenario can't be read.
+    SCENARIO_UNREADABLE = "K-SMOKE-001";
+    /// A smoke check failed.
+    CHECK_FAILED = "K-SMOKE-002";
+}

@@ -1,0 +1,81 @@
+//! The command line as a whole: the global flags, the commands, and how their help looks.
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::arguments::GlobalArguments;
+use crate::commands::Command;
+
+/// Help leads with what the command is for and with examples.
+const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  kernel up                      build and start the whole platform, print where it can be reached
+  kernel smoke                   prove that every service is ready and does its job
+  kernel ps                      what runs, since when, on which ports
+  kernel logs -f iam gateway     follow two services
+  kernel down                    stop everything, keep the data";
+
+const MORE: &str = "\
+`kernel help COMMAND` tells more about a command; `kernel help exit-codes` and `kernel help environment` about the
+interface that scripts rely on; `kernel explain CODE` about an error.";
+
+/// The developer CLI of the platform: brings its services up, proves that they work, and takes them down.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kernel",
+    version,
+    before_help = EXAMPLES,
+    after_help = MORE,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 110
+)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The command line's definition, with the help of all commands in one form.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command().help_template(TEMPLATE).mut_subcommands(with_template)
+}
+
+fn with_template(command: clap::Command) -> clap::Command {
+    command.help_template(TEMPLATE).mut_subcommands(with_template)
+}
+
+/// Reads a command line, the program's own name first.
+///
+/// # Errors
+/// What clap has to say: also help and version, which are no mistakes.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = definition().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn every_command_leads_with_an_example() {
+        for command in definition().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains(&format!("kernel {}", command.get_name())), "{}", command.get_name());
+        }
+    }
+}

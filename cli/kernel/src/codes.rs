@@ -1,0 +1,16 @@
+//! Every code that this crate gives, once. A code never changes its meaning; each has a page in `docs/errors/`.
+
+use kernel_core::diagnostic::Code;
+
+/// A `KERNEL_*` variable holds something that its flag would not take.
+pub const BAD_VARIABLE: Code = Code("K-CLI-001");
+/// The command is planned and does nothing yet.
+pub const NOT_IMPLEMENTED: Code = Code("K-CLI-002");
+/// No page for such a code.
+pub const UNKNOWN_CODE: Code = Code("K-CLI-003");
+/// No help on such a topic.
+pub const UNKNOWN_TOPIC: Code = Code("K-CLI-004");
+/// The runtime that the work needs could not be made.
+pub const NO_RUNTIME: Code = Code("K-CLI-005");
+/// A password was expected on stdin.
+pub const NO_PASSWORD: Code = Code("K-CLI-006");

@@ -1,0 +1,103 @@
+//! `kernel help [COMMAND|TOPIC]`: help on commands, and on what scripts rely on.
+
+use std::fmt::Write;
+
+use clap::Args;
+use kernel_core::exit::ExitCode;
+use kernel_ops::{Failure, problem};
+
+use crate::codes::UNKNOWN_TOPIC;
+use crate::context::Context;
+use crate::{cli, output};
+
+const EXAMPLES: &str = "\
+Examples:
+  kernel help up                 all about one command
+  kernel help exit-codes         what each exit code means
+  kernel help environment        the variables that are read
+  kernel help output             what goes to stdout, what to stderr, in which form";
+
+const ENVIRONMENT: &str = "\
+A flag wins over its variable, a variable over the default. An empty variable counts as not set.
+
+  KERNEL_FILE               Compose files, separated by `:`                     --file
+  KERNEL_ENV_FILE           files for interpolation, separated by `:`           --env-file
+  KERNEL_PROJECT_NAME       the name of the running platform                    --project-name
+  KERNEL_PROJECT_DIRECTORY  the folder that relative paths start from           --project-directory
+  KERNEL_PROFILE            Compose profiles, separated by `,`                  --profile
+  KERNEL_ENGINE             auto, docker or local                               --engine
+  KERNEL_PORT_OFFSET        added to every published port                       --port-offset
+  KERNEL_PROGRESS           auto, tty, plain, json or quiet                     --progress
+  KERNEL_COLOR              auto, always or never                               --color
+  KERNEL_TRACE              a file for the trace                                --trace
+  NO_COLOR, FORCE_COLOR     respected when --color and KERNEL_COLOR say auto; NO_COLOR wins
+  CI, TERM=dumb             no living lines: `--progress auto` means plain
+  LC_ALL, LC_CTYPE, LANG    characters beyond ASCII only with UTF-8
+
+Every variable of the environment can be used as `${NAME}` in Compose files.
+";
+
+const OUTPUT: &str = "\
+The answer goes to stdout: tables, JSON, endpoints, log lines. Everything else goes to stderr: progress, notices,
+errors. So `kernel ps -o json | jq` works whatever is told beside it.
+
+  -o table        columns for people (default)
+  -o json         one document with `\"schema\": \"kernel.<thing>/v1\"`; fields are only ever added
+  -o yaml         the same as YAML
+  -o name         names only, one per line
+  -o junit        of `kernel smoke`: for build machines
+
+  --progress tty    one living line per resource: what `auto` means on a terminal
+  --progress plain  one line per change of state, a heartbeat every 15 s
+  --progress json   one event per line, `\"schema\": \"kernel.event/v1\"`
+  --progress quiet  nothing but errors
+  --trace FILE      the same events for Perfetto (https://ui.perfetto.dev) or chrome://tracing
+";
+
+/// What can be said.
+#[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
+pub struct Arguments {
+    /// A command, or one of the topics `exit-codes`, `environment`, `output`
+    #[arg(value_name = "COMMAND|TOPIC")]
+    topic: Vec<String>,
+}
+
+/// Prints the help.
+pub fn run(_context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let mut command = cli::definition();
+    command.build();
+    let topics: Vec<&str> = arguments.topic.iter().map(String::as_str).collect();
+    let text = match topics.as_slice() {
+        ["exit-codes"] => exit_codes(),
+        ["environment"] => ENVIRONMENT.to_owned(),
+        ["output"] => OUTPUT.to_owned(),
+        path => {
+            let mut found = &mut command;
+            for name in path {
+                found = found.find_subcommand_mut(name).ok_or_else(|| unknown(name))?;
+            }
+            found.render_long_help().to_string()
+        }
+    };
+    output::answer(&text);
+    Ok(ExitCode::Success)
+}
+
+/// The table of exit codes.
+#[must_use]
+pub fn exit_codes() -> String {
+    let mut out = String::from("Scripts may rely on these; they never change their meaning.\n\n");
+    for code in ExitCode::ALL {
+        let _infallible = writeln!(out, "  {:>3}  {}", code.number(), code.meaning());
+    }
+    out
+}
+
+fn unknown(name: &str) -> Failure {
+    let help = "topics are `exit-codes`, `environment` and `output`; `kernel --help` lists the commands";
+    Failure::new(
+        ExitCode::Usage,
+        problem(UNKNOWN_TOPIC, format!("there is no command or topic `{name}`"), help),
+    )
+}
