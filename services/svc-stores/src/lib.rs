@@ -8,6 +8,13 @@
 //! |---|---|---|---|
 //! | [`relational`] | `DATABASE_URL` | `sqlite:///abs/path.db` | [`Database::connect`] |
 //! | [`outbox`] | (in the database) | | [`outbox::append`], [`outbox::relay`] |
+//! | [`events`] | `EVENTS_URL` | `sqlite:///abs/events.db` (the event-bus only) | [`events::connect`] |
+//! | [`tasks`] | `TASKS_URL` | `sqlite:///abs/tasks.db` | [`tasks::connect`] |
+//! | [`cache`] | `CACHE_URL` | `memory://` | [`cache::connect`] |
+//! | [`analytics`] | `ANALYTICS_URL` | `sqlite:///abs/analytics.db` | [`analytics::connect`] |
+//! | [`objects`] | `OBJECTS_URL` | `file:///abs/folder` | [`objects::connect`] |
+//! | [`secrets`] | `SECRETS_URL` | `sealed:///abs/secrets.sealed` | [`secrets::connect`] |
+//! | [`flags`] | `FLAGS_URL` | `file:///abs/flags.yaml` | [`flags::connect`] |
 //!
 //! # The usual service
 //!
@@ -64,12 +71,19 @@
 //!
 //! Check every URL at start with [`check`], to report all problems of the configuration at once.
 
+pub mod analytics;
+pub mod cache;
 mod error;
+pub mod events;
 mod files;
+pub mod flags;
+pub mod objects;
 pub mod outbox;
 pub mod relational;
+pub mod secrets;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
+pub mod tasks;
 mod tenant;
 mod url;
 

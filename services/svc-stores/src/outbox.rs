@@ -41,7 +41,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration::new(
         source TEXT NOT NULL,
         entity_id TEXT NOT NULL,
         tenant_id UUID,
-        schema_version BIGINT NOT NULL,
+        schema_version TEXT NOT NULL,
         occurred_at TIMESTAMPTZ NOT NULL,
         trace_id TEXT,
         data JSONB NOT NULL,
@@ -75,8 +75,8 @@ pub struct Event {
     pub entity_id: String,
     /// Whose data it is about; `None` for the platform's own.
     pub tenant_id: Option<TenantId>,
-    /// The version of the form of `data`.
-    pub schema_version: u32,
+    /// The version of the form of `data`, such as `1.0`.
+    pub schema_version: String,
     /// When it happened.
     pub occurred_at: Timestamp,
     /// W3C trace id of the request that caused it.
@@ -96,7 +96,7 @@ impl Event {
             source: source.to_owned(),
             entity_id: entity_id.to_owned(),
             tenant_id: None,
-            schema_version: 1,
+            schema_version: "1.0".to_owned(),
             occurred_at: Timestamp::now(),
             trace_id: None,
             data: serde_json::Value::Object(serde_json::Map::new()),
@@ -140,7 +140,7 @@ pub async fn append(transaction: &mut Transaction, event: &Event) -> Result<()> 
         &event.source,
         &event.entity_id,
         event.tenant_id,
-        event.schema_version,
+        &event.schema_version,
         event.occurred_at,
         event.trace_id.clone(),
         &event.data
