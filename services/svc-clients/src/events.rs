@@ -65,7 +65,7 @@ fn request_of(event: &Event) -> PublishRequest {
         key: event.entity_id.clone(),
         id: event.id.to_string(),
         source: event.source.clone(),
-        schema_version: format!("{}.0", event.schema_version),
+        schema_version: event.schema_version.clone(),
         timestamp: Some(Timestamp {
             seconds: event.occurred_at.as_second(),
             nanos: event.occurred_at.subsec_nanosecond(),
