@@ -11,7 +11,7 @@ use crate::{Problem, RequestContext};
 const TYPE_BASE: &str = "https://api.septemcore.com/problems/";
 
 /// Kinds whose HTTP status is not that of their gRPC code.
-const STATUS_OF_SLUG: [(&str, StatusCode); 7] = [
+const STATUS_OF_SLUG: [(&str, StatusCode); 9] = [
     ("subscription-suspended", StatusCode::PAYMENT_REQUIRED),
     ("subscription-terminated", StatusCode::PAYMENT_REQUIRED),
     ("plan-limit-exceeded", StatusCode::PAYMENT_REQUIRED),
@@ -19,6 +19,8 @@ const STATUS_OF_SLUG: [(&str, StatusCode); 7] = [
     ("limit-exceeded", StatusCode::UNPROCESSABLE_ENTITY),
     ("hook-rejected", StatusCode::UNPROCESSABLE_ENTITY),
     ("file-rejected", StatusCode::UNPROCESSABLE_ENTITY),
+    ("provider-rejected", StatusCode::BAD_GATEWAY),
+    ("provider-failed", StatusCode::BAD_GATEWAY),
 ];
 
 impl Problem {
