@@ -14,6 +14,9 @@ use crate::domain::{Breaker, Decision, Failure, OutboundRequest, ProviderConfig,
 use crate::outbound::{Answer, NoAnswer, Outbound};
 use crate::ports::Surroundings;
 
+/// What is kept of a caller's patience to write a dead letter and answer.
+const TIME_TO_NOTE: Duration = Duration::from_millis(200);
+
 /// The breakers of all providers. They live in memory: after a restart each provider gets a fresh chance.
 #[derive(Debug, Default)]
 pub struct Breakers {
@@ -103,7 +106,7 @@ pub async fn call(
             });
         }
         attempt += 1;
-        let outcome = match outbound.send(request, config.timeout).await {
+        let outcome = match outbound.send(request, time_for(config.timeout, deadline)).await {
             Ok(answer) => judge(answer),
             Err(no_answer) => Err(no_answer.into()),
         };
@@ -166,6 +169,12 @@ fn report(breaker: &mut Breaker, failure: &Failure, now: Timestamp) {
     }
 }
 
+/// What an attempt may take: enough of the caller's patience is left to note the outcome.
+fn time_for(timeout: Duration, deadline: Option<Instant>) -> Duration {
+    let Some(deadline) = deadline else { return timeout };
+    timeout.min(deadline.saturating_duration_since(Instant::now()).saturating_sub(TIME_TO_NOTE))
+}
+
 fn fits(pause: Duration, deadline: Option<Instant>) -> bool {
-    deadline.is_none_or(|deadline| Instant::now() + pause < deadline)
+    deadline.is_none_or(|deadline| Instant::now() + pause + TIME_TO_NOTE < deadline)
 }

@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `integration-hub` service.
+
+fn main() -> std::process::ExitCode {
+    svc_kit::run::<integration_hub::IntegrationHub>()
+}
