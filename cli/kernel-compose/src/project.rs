@@ -16,7 +16,7 @@ pub use service::{
     Build, Condition, Dependency, Healthcheck, KernelExtension, Logging, Membership, Mount, MountKind, Port,
     Protocol, Reference, Resources, Restart, Service, Test,
 };
-pub use value::{EnvironmentValue, Variable};
+pub use value::Variable;
 
 pub(crate) use decode::{decode, restart};
 

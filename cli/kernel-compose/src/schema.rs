@@ -118,6 +118,7 @@ pub const KERNEL: &[Attribute] = &[attribute("generate", Shape::Texts)];
 pub const SERVICE_KERNEL: &[Attribute] = &[
     attribute("package", Shape::Text),
     attribute("scenario", Shape::Text),
+    attribute("ports", service::PORTS),
     attribute("environment", Shape::Pairs),
     attribute("embedded", Shape::Pairs),
 ];

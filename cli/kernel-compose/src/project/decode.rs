@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kernel_core::secret::{Secret, Value};
+
 use super::service::{
     Build, Condition, Dependency, Healthcheck, KernelExtension, Logging, Membership, Mount, MountKind, Port,
     Protocol, Reference, Resources, Restart, Service, Test,
 };
-use super::value::{EnvironmentValue, Variable};
+use super::value::Variable;
 use super::{KernelSettings, Project, Resource};
 use crate::normalise::units;
 use crate::select::texts;
@@ -86,6 +88,7 @@ fn service(entry: &Entry) -> Service {
         kernel: node.get("x-kernel").map(|node| KernelExtension {
             package: text(node, "package"),
             scenario: text(node, "scenario"),
+            ports: items(node.get("ports")).filter_map(port).collect(),
             environment: variables(node.get("environment")),
             embedded: variables(node.get("embedded")),
         }),
@@ -226,8 +229,8 @@ fn variables(node: Option<&Node>) -> Vec<Variable> {
     let variable = |entry: &Entry| {
         let scalar = entry.value.as_scalar()?;
         let value = match scalar.template() {
-            Some(_) => EnvironmentValue::sensitive(scalar.text()),
-            None => EnvironmentValue::plain(scalar.text()),
+            Some(_) => Value::Secret(Secret::new(scalar.text())),
+            None => Value::Plain(scalar.text().to_owned()),
         };
         Some(Variable { name: entry.key.clone(), value, span: entry.value.span })
     };

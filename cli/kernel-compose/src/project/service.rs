@@ -92,6 +92,13 @@ pub struct Service {
     pub kernel: Option<KernelExtension>,
 }
 
+impl Service {
+    /// The ports that it publishes when it runs without Docker: its own, then those of `x-kernel.ports`.
+    pub fn local_ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().chain(self.kernel.iter().flat_map(|kernel| &kernel.ports))
+    }
+}
+
 /// How an image is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
@@ -310,6 +317,8 @@ pub struct KernelExtension {
     pub package: Option<String>,
     /// The smoke scenario that it answers.
     pub scenario: Option<String>,
+    /// Ports that it publishes on the local engine only, beside its Compose `ports`.
+    pub ports: Vec<Port>,
     /// Variables for the local engine only; each replaces the one of the same name.
     pub environment: Vec<Variable>,
     /// Of an infra service: the variables of its dependents that it answers for, with the embedded default of each.

@@ -70,7 +70,7 @@ pub const SERVICE: &[Attribute] = &[
     attribute("pid", Optional(&Text)),
     attribute("pids_limit", Integer),
     attribute("platform", Text),
-    attribute("ports", List(&Shape::Short(Short::Port, PORT))),
+    attribute("ports", PORTS),
     attribute("post_start", List(&Object(HOOK))),
     attribute("pre_stop", List(&Object(HOOK))),
     attribute("privileged", Boolean),
@@ -102,6 +102,9 @@ pub const SERVICE: &[Attribute] = &[
     attribute("working_dir", Text),
     attribute("x-kernel", Object(SERVICE_KERNEL)),
 ];
+
+/// Published ports.
+pub const PORTS: Shape = List(&Shape::Short(Short::Port, PORT));
 
 const REFERENCES: Shape = List(&Shape::Short(Short::Reference, REFERENCE));
 const ENV_FILES: Shape = List(&Shape::Short(Short::EnvFile, ENV_FILE));
