@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The money service as a process.
+
+fn main() -> std::process::ExitCode {
+    svc_kit::run::<money::Money>()
+}
