@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The process of the gateway.
+
+fn main() -> std::process::ExitCode {
+    svc_kit::run::<gateway::GatewayProcess>()
+}

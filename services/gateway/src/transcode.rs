@@ -1,0 +1,131 @@
+//! REST requests to messages and messages to JSON, by the protobuf JSON mapping.
+//!
+//! Pure: text and descriptors in, messages or problems out. Calling anybody is for [`upstream`](crate::upstream).
+
+mod json;
+mod mask;
+mod query;
+mod tenancy;
+
+use http::{HeaderMap, header::CONTENT_TYPE};
+use prost_reflect::{DynamicMessage, SerializeOptions, Value};
+use serde_json::Value as Json;
+use svc_kit::Problem;
+
+use crate::{
+    refusal::Refusal,
+    routes::{Body, Rpc},
+};
+
+use json::Reader;
+
+pub use tenancy::own_tenant;
+
+/// The parts of a REST request that fill a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'r> {
+    /// The decoded variables of the path, in the order of the template.
+    pub variables: &'r [String],
+    /// The query, without the question mark.
+    pub query: &'r str,
+    /// The headers.
+    pub headers: &'r HeaderMap,
+    /// The whole body.
+    pub body: &'r [u8],
+}
+
+/// Makes the request message of an RPC.
+///
+/// # Errors
+///
+/// When the body is no JSON or of another type, and when fields are unknown or wrong: all of them are listed.
+pub fn request(rpc: &Rpc, parts: Parts<'_>) -> Result<DynamicMessage, Refusal> {
+    let mut reader = Reader::default();
+    let mut message = DynamicMessage::new(rpc.input.clone());
+    let json = body(rpc, parts)?;
+    if let Some(json) = &json {
+        match &rpc.body {
+            Body::None => reader.complain("", "unknown-field", "this operation takes no body"),
+            Body::Whole => reader.message(&mut message, json, ""),
+            Body::Field(field) => {
+                if let Some(value) = reader.field(field, json, "") {
+                    message.set_field(field, value);
+                }
+            }
+        }
+    }
+    query::query(&mut reader, &mut message, rpc, parts.query);
+    // Last, so that the path wins over a field of the body.
+    query::path(&mut reader, &mut message, rpc, parts.variables);
+    if !reader.violations.is_empty() {
+        let count = reader.violations.len();
+        let detail =
+            if count == 1 { "One thing is wrong.".to_owned() } else { format!("{count} things are wrong.") };
+        return Err(Problem::invalid(detail).violations(reader.violations).into());
+    }
+    mask::fill(&mut message, rpc, json.as_ref());
+    Ok(message)
+}
+
+/// Makes the JSON body of a reply. Fields that are not set are written with their default, but for messages.
+///
+/// # Errors
+///
+/// When a value has no JSON form, such as a timestamp of the year 10000.
+pub fn reply(rpc: &Rpc, message: &DynamicMessage) -> Result<Vec<u8>, serde_json::Error> {
+    let Some(field) = &rpc.response_body else { return to_json(message) };
+    match message.get_field(field).as_ref() {
+        Value::Message(inner) => to_json(inner),
+        _ => {
+            let mut whole: Json = serde_json::from_slice(&to_json(message)?)?;
+            serde_json::to_vec(&whole[field.json_name()].take())
+        }
+    }
+}
+
+/// The JSON of a message.
+///
+/// # Errors
+///
+/// As [`reply`].
+pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, serde_json::Error> {
+    const OPTIONS: SerializeOptions = SerializeOptions::new().skip_default_fields(false);
+    let mut text = Vec::with_capacity(256);
+    message.serialize_with_options(&mut serde_json::Serializer::new(&mut text), &OPTIONS)?;
+    Ok(text)
+}
+
+/// The body as JSON; `None` when it is empty. A route with a whole body may have an empty one: nothing is set.
+fn body(rpc: &Rpc, parts: Parts<'_>) -> Result<Option<Json>, Refusal> {
+    if parts.body.is_empty() {
+        return Ok(None);
+    }
+    let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    if !is_json(content_type) && rpc.body != Body::None {
+        return Err(Refusal::unsupported_media_type(content_type));
+    }
+    serde_json::from_slice(parts.body).map(Some).map_err(|error| {
+        Refusal::new(
+            http::StatusCode::BAD_REQUEST,
+            "malformed-json",
+            "The body is not JSON",
+            format!("{error}."),
+        )
+    })
+}
+
+/// `application/json` or `application/…+json`, in UTF-8.
+fn is_json(content_type: Option<&str>) -> bool {
+    let Some(content_type) = content_type else { return false };
+    let mut parts = content_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let is_json =
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    is_json
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+                value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
