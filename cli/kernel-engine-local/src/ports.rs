@@ -1,0 +1,169 @@
+//! Who listens on which port of this machine, by reading `/proc`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use kernel_core::exit::ExitCode;
+use kernel_core::name::ServiceName;
+use kernel_core::scope::ScopeId;
+use kernel_engine::EngineError;
+
+use crate::codes;
+use crate::processes;
+
+/// Checks that nobody else listens where services will, and names everyone who does. Processes of `scope` are no
+/// obstacle: the plan ends them first.
+///
+/// # Errors
+/// All taken ports at once, each with who holds it.
+pub(crate) fn check(wanted: &[(ServiceName, u16)], scope: &ScopeId) -> Result<(), EngineError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let listeners = listeners();
+    let inodes: BTreeSet<u64> =
+        wanted.iter().filter_map(|(_, port)| listeners.get(port)).flatten().copied().collect();
+    let owners = if inodes.is_empty() { BTreeMap::new() } else { owners(&inodes) };
+    let mut taken = Vec::new();
+    for (service, port) in wanted {
+        let listening = listeners.get(port).map(Vec::as_slice).unwrap_or_default();
+        let mut strangers = Vec::new();
+        let mut unknown = listening.is_empty() && !can_bind(*port);
+        for inode in listening {
+            match owners.get(inode).map(Vec::as_slice).unwrap_or_default() {
+                [] => unknown = true,
+                pids if pids.iter().any(|pid| processes::carries(*pid, scope)) => {}
+                pids => strangers.extend(pids.iter().take(1).map(|pid| processes::describe(*pid))),
+            }
+        }
+        strangers.sort();
+        strangers.dedup();
+        if unknown && strangers.is_empty() {
+            strangers.push("a process that can't be seen from here".to_owned());
+        }
+        if !strangers.is_empty() {
+            taken.push(format!("port {port} for `{service}` is taken by {}", strangers.join(" and ")));
+        }
+    }
+    if taken.is_empty() { Ok(()) } else { Err(error(taken)) }
+}
+
+fn error(taken: Vec<String>) -> EngineError {
+    let message = match taken.as_slice() {
+        [one] => format!("can't start: {one}"),
+        all => format!("can't start: {} ports are taken", all.len()),
+    };
+    EngineError::new(codes::PORT_TAKEN, ExitCode::Prerequisite, message)
+        .evidence(taken)
+        .help("end who holds them, or move the whole platform with `--port-offset 10000`")
+}
+
+/// Whether 127.0.0.1 has the port free. Sees listeners of other network namespaces' proxies and of other users too.
+fn can_bind(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// The sockets that listen on each port, whatever the address: `0.0.0.0`, `127.0.0.1`, `::` and `::1` all stand in
+/// the way of somebody who says `localhost`.
+fn listeners() -> BTreeMap<u16, Vec<u64>> {
+    let mut found: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        for (port, inode) in text.lines().skip(1).filter_map(listener) {
+            found.entry(port).or_default().push(inode);
+        }
+    }
+    found
+}
+
+/// Port and inode of one line of such a table, when its socket listens.
+fn listener(line: &str) -> Option<(u16, u64)> {
+    const LISTENS: &str = "0A";
+    let mut fields = line.split_ascii_whitespace();
+    let local = fields.nth(1)?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?.parse().ok()?;
+    let (address, port) = local.rsplit_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    (state == LISTENS && stands_in_the_way(address)).then_some((port, inode))
+}
+
+/// Any address, or one of loopback; not one of another network.
+fn stands_in_the_way(address: &str) -> bool {
+    let any = address.bytes().all(|digit| digit == b'0');
+    let loopback_v4 = address.len() == 8 && address.ends_with("7F");
+    let loopback_v6 = address == "00000000000000000000000001000000";
+    let mapped_v4 = address.starts_with("0000000000000000FFFF0000") && address.ends_with("7F");
+    any || loopback_v4 || loopback_v6 || mapped_v4
+}
+
+/// The processes that hold each of the sockets.
+fn owners(inodes: &BTreeSet<u64>) -> BTreeMap<u64, Vec<u32>> {
+    let mut owners: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    for pid in processes::numbers() {
+        let folder = Path::new("/proc").join(pid.to_string()).join("fd");
+        for link in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(target) = std::fs::read_link(link.path()) else { continue };
+            let inode = target
+                .to_str()
+                .and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+            if let Some(inode) = inode.filter(|inode| inodes.contains(inode)) {
+                owners.entry(inode).or_default().push(pid);
+            }
+        }
+    }
+    owners
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use kernel_core::name::ProjectName;
+
+    use super::*;
+
+    fn scope() -> ScopeId {
+        ScopeId::new("/nowhere", &ProjectName::new("p").unwrap())
+    }
+
+    #[test]
+    fn only_a_listening_socket_that_stands_in_the_way_counts() {
+        let line = |local: &str, state: &str| {
+            listener(&format!(
+                "  0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 0 0 4711 1"
+            ))
+        };
+        assert_eq!(line("0100007F:1F90", "0A"), Some((8080, 4711)));
+        assert_eq!(line("00000000:1F90", "0A"), Some((8080, 4711)));
+        assert_eq!(line("00000000000000000000000000000000:1F90", "0A"), Some((8080, 4711)));
+        assert_eq!(line("00000000000000000000000001000000:1F90", "0A"), Some((8080, 4711)));
+        assert_eq!(line("0100007F:1F90", "01"), None, "connected, not listening");
+        assert_eq!(line("0A00000A:1F90", "0A"), None, "another network");
+    }
+
+    #[test]
+    fn every_taken_port_is_told_with_its_owner() {
+        let any = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let local = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut ports: Vec<u16> = [&any, &local].map(|socket| socket.local_addr().unwrap().port()).to_vec();
+        let six = TcpListener::bind((IpAddr::V6(Ipv6Addr::LOCALHOST), 0)).ok();
+        ports.extend(six.as_ref().map(|socket| socket.local_addr().unwrap().port()));
+        let wanted: Vec<(ServiceName, u16)> =
+            ports.iter().map(|port| (ServiceName::new("iam").unwrap(), *port)).collect();
+        let error = check(&wanted, &scope()).unwrap_err();
+        let own = format!("is taken by pid {} `", std::process::id());
+        assert_eq!(error.evidence.len(), ports.len(), "{:?}", error.evidence);
+        assert!(error.evidence.iter().all(|line| line.contains(&own)), "{:?}", error.evidence);
+        assert!(error.help.unwrap_or_default().contains("--port-offset"));
+    }
+
+    #[test]
+    fn a_free_port_is_no_obstacle() {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        check(&[(ServiceName::new("iam").unwrap(), port)], &scope()).unwrap();
+    }
+}
