@@ -35,6 +35,12 @@ codes! {
     SETUP_REFUSED = "K-OPS-011";
     /// A file could not be written.
     UNWRITABLE = "K-OPS-012";
+    /// A text that can't be the name of a project.
+    PROJECT_NAME = "K-OPS-013";
+    /// The services of a project can't be brought into an order.
+    NO_PLAN = "K-OPS-014";
+    /// Somebody interrupted before all was done.
+    INTERRUPTED = "K-OPS-015";
     /// A smoke scenario can't be read.
     SCENARIO_UNREADABLE = "K-SMOKE-001";
     /// A smoke check failed.

@@ -27,7 +27,7 @@ impl Failure {
     /// One problem.
     #[must_use]
     pub fn new(exit: ExitCode, problem: Problem) -> Self {
-        Self { exit, diagnostics: Vec::new(), sources: Sources::default(), problems: vec![problem] }
+        Self::several(exit, vec![problem])
     }
 
     /// Diagnostics of files: exit code 2.
@@ -36,15 +36,10 @@ impl Failure {
         Self { exit: ExitCode::Usage, diagnostics, sources, problems: Vec::new() }
     }
 
-    /// Somebody interrupted.
+    /// Several problems.
     #[must_use]
-    pub fn interrupted() -> Self {
-        Self {
-            exit: ExitCode::Interrupted,
-            diagnostics: Vec::new(),
-            sources: Sources::default(),
-            problems: Vec::new(),
-        }
+    pub fn several(exit: ExitCode, problems: Vec<Problem>) -> Self {
+        Self { exit, diagnostics: Vec::new(), sources: Sources::default(), problems }
     }
 
     /// A file could not be read.

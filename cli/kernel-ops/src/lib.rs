@@ -4,9 +4,16 @@
 //! Prints nothing: facts leave as events, failures as [`Failure`]. Engines are handed in through their port.
 
 pub mod codes;
+pub mod converge;
+pub mod endpoints;
 mod failure;
+pub mod host;
+pub mod load;
+pub mod select;
+pub mod setup;
 pub mod smoke;
-mod workspace;
+pub mod status;
+pub mod workspace;
 
 pub use failure::{Failure, problem};
 pub use workspace::{PINS, Workspace};

@@ -53,11 +53,7 @@ impl<W: Write> Plain<W> {
     }
 
     fn problem(&mut self, at_ms: u64, problem: &Problem) {
-        let (paint, word) = match problem.severity {
-            Severity::Warning => (Paint::Careful, "warning"),
-            Severity::Error => (Paint::Bad, "error"),
-        };
-        self.line(at_ms, Some(paint), "", &format!("{word} {}: {}", problem.code, problem.message));
+        self.line(at_ms, Some(Paint::Careful), "", &format!("warning {}: {}", problem.code, problem.message));
         self.evidence(&problem.causes);
         self.evidence(&problem.evidence);
         if let Some(help) = &problem.help {
@@ -76,6 +72,8 @@ impl<W: Write + Send> Listener for Plain<W> {
                 self.line(at_ms, None, "", &text);
             }
             Event::Notice { message } => self.line(at_ms, None, "", message),
+            // An error ends the command, which tells it last and whole.
+            Event::Problem(problem) if problem.severity == Severity::Error => {}
             Event::Problem(problem) => self.problem(at_ms, problem),
             Event::LogLine(LogLine { unit, text, .. }) => {
                 self.line(at_ms, None, unit.as_str(), text);

@@ -6,10 +6,13 @@ mod cli;
 mod codes;
 mod commands;
 mod context;
+mod engine;
 mod environment;
 mod output;
 mod reference;
 mod settings;
+mod values;
+mod work;
 
 use std::ffi::OsString;
 

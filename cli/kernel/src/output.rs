@@ -14,6 +14,12 @@ pub fn answer(text: &str) {
     let _gone = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
+/// Writes a part of an answer that goes on; `false` when nobody reads any more.
+pub fn answer_while_read(text: &str) -> bool {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+}
+
 /// Writes a part of the conversation.
 pub fn say(text: &str) {
     let mut stderr = io::stderr().lock();

@@ -25,7 +25,7 @@ pub fn pages() -> BTreeMap<String, String> {
         let name = command.get_name();
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let _infallible = writeln!(index, "| [`kernel {name}`]({name}.md) | {} |", cell(&about));
-        page(&mut pages, &definition, command, name);
+        page(&mut pages, command, name);
     }
     index.push_str("\n## Global options\n\n");
     options(&mut index, definition.get_arguments().filter(|argument| argument.is_global_set()));
@@ -34,7 +34,7 @@ pub fn pages() -> BTreeMap<String, String> {
     pages
 }
 
-fn page(pages: &mut BTreeMap<String, String>, root: &Command, command: &Command, path: &str) {
+fn page(pages: &mut BTreeMap<String, String>, command: &Command, path: &str) {
     let mut out = format!("# `kernel {}`\n\n", path.replace('-', " ").replace("exit codes", "exit-codes"));
     out.push_str(&note());
     if let Some(about) = command.get_long_about().or_else(|| command.get_about()) {
@@ -54,7 +54,7 @@ fn page(pages: &mut BTreeMap<String, String>, root: &Command, command: &Command,
         let about = child.get_about().map(ToString::to_string).unwrap_or_default();
         let _infallible =
             writeln!(out, "- [`kernel {} {}`]({child_path}.md): {about}", path, child.get_name());
-        page(pages, root, child, &child_path);
+        page(pages, child, &child_path);
     }
     out.push_str("\nThe [global options](README.md#global-options) hold too.\n");
     pages.insert(format!("{path}.md"), out);

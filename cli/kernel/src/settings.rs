@@ -2,7 +2,6 @@
 //! was.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use kernel_core::diagnostic::Diagnostic;
@@ -11,9 +10,6 @@ use kernel_report::Look;
 use crate::arguments::{ColorChoice, EngineChoice, GlobalArguments, ProgressChoice};
 use crate::codes::BAD_VARIABLE;
 use crate::environment::Environment;
-
-/// Where a heartbeat line is due when nothing else was said, in plain mode.
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What holds for every command.
 #[derive(Clone, Debug, PartialEq, Eq)]

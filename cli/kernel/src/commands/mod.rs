@@ -1,12 +1,22 @@
 //! One file per command, each in the same order: help text, arguments, settings, run.
 
+mod change;
 mod completions;
+mod config;
 mod deploy;
+mod down;
 mod explain;
 mod help;
+mod infra;
+mod logs;
 mod man;
+mod ps;
 mod reference;
+mod restart;
 mod sandbox;
+mod start;
+mod stop;
+mod up;
 
 use clap::Subcommand;
 use kernel_core::exit::ExitCode;
@@ -19,6 +29,22 @@ pub use help::exit_codes;
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Build and start services, wait until they are ready, say where they are
+    Up(up::Arguments),
+    /// End everything that runs for the project; keep its data
+    Down(down::Arguments),
+    /// Show what runs
+    Ps(ps::Arguments),
+    /// Show what services said
+    Logs(logs::Arguments),
+    /// Start services again
+    Restart(restart::Arguments),
+    /// End services, keep what is known of them
+    Stop(stop::Arguments),
+    /// Start services that are stopped
+    Start(start::Arguments),
+    /// Show the project as it is understood
+    Config(config::Arguments),
     /// Say what an error code means and what to do about it
     Explain(explain::Arguments),
     /// Tell about a command or a topic
@@ -43,6 +69,14 @@ impl Command {
     /// Why it could not be done.
     pub fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
         match self {
+            Self::Up(arguments) => up::run(context, arguments),
+            Self::Down(arguments) => down::run(context, arguments),
+            Self::Ps(arguments) => ps::run(context, arguments),
+            Self::Logs(arguments) => logs::run(context, arguments),
+            Self::Restart(arguments) => restart::run(context, arguments),
+            Self::Stop(arguments) => stop::run(context, arguments),
+            Self::Start(arguments) => start::run(context, arguments),
+            Self::Config(arguments) => config::run(context, arguments),
             Self::Explain(arguments) => explain::run(context, arguments),
             Self::Help(arguments) => help::run(context, arguments),
             Self::Completions(arguments) => completions::run(context, arguments),

@@ -1,0 +1,226 @@
+//! Everything that changes what runs: `up`, `down`, `start`, `stop`, `restart` are one function with other wishes.
+//! Observe, plan, carry out; with `--dry-run` the plan is shown by a type that can't do more.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kernel_core::event::{Event, Problem};
+use kernel_core::exit::ExitCode;
+use kernel_core::name::{ProjectName, ServiceName};
+use kernel_core::plan::Plan;
+use kernel_core::planner::{PlanOptions, plan};
+use kernel_core::unit::{Desired, DesiredKind, Observed, Target};
+use kernel_engine::{DryRun, EngineError, Events, Outcome, execute};
+use tokio_util::sync::CancellationToken;
+
+use crate::codes;
+use crate::failure::{Failure, problem};
+use crate::host::{Host, WantedError};
+use crate::load::Platform;
+use crate::select;
+
+/// What every change is done with.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// Where services run.
+    pub host: &'a dyn Host,
+    /// Show the plan, change nothing.
+    pub dry_run: bool,
+    /// Where facts go.
+    pub events: &'a Events,
+    /// Cancelled when somebody interrupts.
+    pub cancel: &'a CancellationToken,
+    /// How to go on after an interruption: the command.
+    pub command: &'a str,
+}
+
+/// What `up` and its relatives are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeSettings {
+    /// The services; empty means all.
+    pub services: Vec<String>,
+    /// How long a service may take from running to ready, when it is not the usual time.
+    pub wait_timeout: Option<Duration>,
+    /// End what runs for the project and is no longer in its files.
+    pub remove_orphans: bool,
+}
+
+/// What came of a change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What was done, or would be.
+    pub plan: Plan,
+    /// What was there before.
+    pub before: Observed,
+}
+
+/// Brings services and all that they need up, and waits until they are ready.
+///
+/// # Errors
+/// What stood in the way, all of it.
+pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) -> Result<Change, Failure> {
+    let mut desired = wanted(platform, work)?;
+    if !settings.services.is_empty() {
+        let chosen = select::with_dependencies(&platform.project, &settings.services)?;
+        desired.items.retain(|item| chosen.contains(item.name.as_str()));
+    }
+    for item in desired.items.iter().filter(|item| matches!(item.kind, DesiredKind::Embedded)) {
+        let by = "answered for by the embedded default of the services that use it".to_owned();
+        work.events.emit(Event::Embedded { service: item.name.clone(), by });
+    }
+    let options = options(settings);
+    let whole = settings.services.is_empty();
+    let change = converge(&desired, options, work).await?;
+    if whole && !settings.remove_orphans {
+        tell_orphans(&desired, &change.before, work.events);
+    }
+    Ok(change)
+}
+
+/// Starts services that are stopped, with all that they need.
+///
+/// # Errors
+/// As [`up`].
+pub async fn start(
+    platform: &Platform,
+    settings: &ChangeSettings,
+    work: Work<'_>,
+) -> Result<Change, Failure> {
+    up(platform, settings, work).await
+}
+
+/// Starts services again although nothing about them changed.
+///
+/// # Errors
+/// As [`up`].
+pub async fn restart(
+    platform: &Platform,
+    settings: &ChangeSettings,
+    work: Work<'_>,
+) -> Result<Change, Failure> {
+    let mut desired = wanted(platform, work)?;
+    let chosen = select::named(&platform.project, &settings.services)?;
+    let reachable = select::with_dependencies(&platform.project, &settings.services)?;
+    desired.items.retain(|item| reachable.contains(item.name.as_str()));
+    let mut options = options(settings);
+    options.restart = names(&desired, &chosen);
+    converge(&desired, options, work).await
+}
+
+/// Ends services and keeps what is known of them.
+///
+/// # Errors
+/// What stood in the way.
+pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) -> Result<Change, Failure> {
+    let mut desired = wanted(platform, work)?;
+    let chosen = select::named(&platform.project, &settings.services)?;
+    desired.items.retain(|item| chosen.contains(item.name.as_str()));
+    for item in &mut desired.items {
+        item.target = Target::Stopped;
+        // Whom a stopped unit would need is no reason to refuse.
+        item.depends_on.clear();
+    }
+    converge(&desired, options(settings), work).await
+}
+
+/// Removes everything that runs for a project, and with `volumes` its data too. Needs no files: a project whose
+/// files are broken or gone can be taken down all the same.
+///
+/// # Errors
+/// What stood in the way.
+pub async fn down(project: &ProjectName, volumes: bool, work: Work<'_>) -> Result<Change, Failure> {
+    let options = PlanOptions { remove_data: volumes, ..PlanOptions::default() };
+    converge(&Desired::nothing(project.clone()), options, work).await
+}
+
+fn options(settings: &ChangeSettings) -> PlanOptions {
+    let mut options = PlanOptions { remove_orphans: settings.remove_orphans, ..PlanOptions::default() };
+    if let Some(timeout) = settings.wait_timeout {
+        options.deadlines.condition = timeout;
+    }
+    options
+}
+
+/// What the project means on this engine, its warnings told.
+fn wanted(platform: &Platform, work: Work<'_>) -> Result<Desired, Failure> {
+    match work.host.desired(&platform.project) {
+        Ok((desired, warnings)) => {
+            for warning in &warnings {
+                work.events.emit(Event::Problem(Problem::from(warning)));
+            }
+            Ok(desired)
+        }
+        Err(WantedError::Files(diagnostics)) => Err(Failure::in_files(diagnostics, platform.sources.clone())),
+        Err(WantedError::Surroundings(error)) => Err(engine_failure(&error)),
+    }
+}
+
+fn names(desired: &Desired, chosen: &BTreeSet<String>) -> BTreeSet<ServiceName> {
+    let items = desired.items.iter().filter(|item| chosen.contains(item.name.as_str()));
+    items.map(|item| item.name.clone()).collect()
+}
+
+fn tell_orphans(desired: &Desired, observed: &Observed, events: &Events) {
+    let wanted: BTreeSet<&ServiceName> = desired.items.iter().map(|item| &item.name).collect();
+    let orphans: Vec<&str> = observed
+        .items
+        .iter()
+        .filter(|item| item.state.is_alive() && !wanted.contains(&item.name))
+        .map(|item| item.name.as_str())
+        .collect();
+    if !orphans.is_empty() {
+        let message = format!(
+            "{} still run{} and {} no longer in the files; `kernel up --remove-orphans` ends {}",
+            orphans.join(", "),
+            if orphans.len() == 1 { "s" } else { "" },
+            if orphans.len() == 1 { "is" } else { "are" },
+            if orphans.len() == 1 { "it" } else { "them" },
+        );
+        events.emit(Event::Notice { message });
+    }
+}
+
+async fn converge(desired: &Desired, options: PlanOptions, work: Work<'_>) -> Result<Change, Failure> {
+    let engine = work.host.engine();
+    let before = engine.observe().await.map_err(|error| engine_failure(&error))?;
+    let plan = plan(desired, &before, &options).map_err(|error| {
+        let help = "correct `depends_on` in the Compose file";
+        Failure::new(ExitCode::Usage, problem(codes::NO_PLAN, format!("can't plan: {error}"), help))
+    })?;
+    if work.dry_run {
+        DryRun.show(&plan, work.events);
+        return Ok(Change { plan, before });
+    }
+    if plan.is_empty() {
+        return Ok(Change { plan, before });
+    }
+    work.events.emit(Event::PlanMade { plan: plan.clone(), dry_run: false });
+    let outcome = execute(engine, &plan, work.events, work.cancel).await;
+    match judge(&outcome, &plan, work.command) {
+        None => Ok(Change { plan, before }),
+        Some(failure) => Err(failure),
+    }
+}
+
+fn judge(outcome: &Outcome, plan: &Plan, command: &str) -> Option<Failure> {
+    if outcome.is_success() {
+        return None;
+    }
+    let mut problems: Vec<Problem> = outcome.failed.iter().map(|failure| failure.problem.clone()).collect();
+    if problems.is_empty() {
+        let message = format!(
+            "interrupted: {} of {} steps were not done; what was done stays",
+            outcome.cancelled.len(),
+            plan.steps.len()
+        );
+        let help = format!("`{command}` goes on from here, `kernel down` takes everything back");
+        problems.push(problem(codes::INTERRUPTED, message, help));
+    }
+    Some(Failure::several(outcome.exit_code(), problems))
+}
+
+/// An engine's error as the end of an operation.
+#[must_use]
+pub fn engine_failure(error: &EngineError) -> Failure {
+    Failure::new(error.exit, error.problem())
+}

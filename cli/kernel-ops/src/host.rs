@@ -1,0 +1,57 @@
+//! What an operation needs of the place where services run, beside the engine port: what a Compose project means
+//! there, and what the services said. One implementation for each engine, handed in from above.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use kernel_compose::Project;
+use kernel_core::diagnostic::Diagnostic;
+use kernel_core::name::ServiceName;
+use kernel_core::unit::Desired;
+use kernel_engine::{Engine, EngineError, Events};
+use tokio_util::sync::CancellationToken;
+
+/// The place where the services of one project run.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// The engine, bound to the project.
+    fn engine(&self) -> &dyn Engine;
+
+    /// What the project means here: its units, and what people should know about it.
+    ///
+    /// # Errors
+    /// What is wrong with the project for this engine, with places in its files.
+    fn desired(&self, project: &Project) -> Result<(Desired, Vec<Diagnostic>), WantedError>;
+
+    /// Tells what services said, as [`LogLine`](kernel_core::event::Event::LogLine) events in the order of time.
+    /// Returns when all is told; with `follow`, when `cancel` is cancelled.
+    ///
+    /// # Errors
+    /// When what they said can't be read.
+    async fn logs(
+        &self,
+        settings: &LogSettings,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<(), EngineError>;
+}
+
+/// Why a project can't be had here.
+#[derive(Debug)]
+pub enum WantedError {
+    /// Its files say something that this engine can't do.
+    Files(Vec<Diagnostic>),
+    /// The surroundings can't be asked.
+    Surroundings(EngineError),
+}
+
+/// Which lines are told.
+#[derive(Clone, Debug, Default)]
+pub struct LogSettings {
+    /// Of these services.
+    pub services: BTreeSet<ServiceName>,
+    /// At most so many last lines of each; all when `None`.
+    pub tail: Option<usize>,
+    /// Go on with what they say from now on.
+    pub follow: bool,
+}

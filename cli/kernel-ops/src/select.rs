@@ -1,0 +1,94 @@
+//! Which services of a project a command is about.
+
+use std::collections::BTreeSet;
+
+use kernel_compose::Project;
+use kernel_core::exit::ExitCode;
+
+use crate::codes;
+use crate::failure::{Failure, problem};
+
+/// The services with these names; all for no names.
+///
+/// # Errors
+/// Every name that the project does not have, with what may be meant.
+pub fn named(project: &Project, names: &[String]) -> Result<BTreeSet<String>, Failure> {
+    if names.is_empty() {
+        return Ok(project.services.keys().cloned().collect());
+    }
+    let problems: Vec<_> = names
+        .iter()
+        .filter(|name| !project.services.contains_key(*name))
+        .map(|name| {
+            let known: Vec<&str> = project.services.keys().map(String::as_str).collect();
+            let help = match (project.hidden.get(name), closest(name, &known)) {
+                (Some(profiles), _) => {
+                    format!("it is shown by `--profile {}`", profiles.join("` or `--profile "))
+                }
+                (None, Some(close)) => format!("did you mean `{close}`?"),
+                (None, None) => format!("the services are: {}", known.join(", ")),
+            };
+            problem(codes::UNKNOWN_SERVICE, format!("the project has no service `{name}`"), help)
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(names.iter().cloned().collect())
+    } else {
+        Err(Failure::several(ExitCode::Usage, problems))
+    }
+}
+
+/// The services with these names and all that they depend on.
+///
+/// # Errors
+/// As [`named`].
+pub fn with_dependencies(project: &Project, names: &[String]) -> Result<BTreeSet<String>, Failure> {
+    let mut found = named(project, names)?;
+    let mut open: Vec<String> = found.iter().cloned().collect();
+    while let Some(name) = open.pop() {
+        let Some(service) = project.services.get(&name) else { continue };
+        for needed in service.depends_on.keys().filter(|needed| project.services.contains_key(*needed)) {
+            if found.insert(needed.clone()) {
+                open.push(needed.clone());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The known word that differs least from `word`, when it is close enough to be meant.
+#[must_use]
+pub fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let allowed = word.chars().count() / 3 + 1;
+    let best = known.iter().map(|candidate| (distance(word, candidate), *candidate)).min()?;
+    (best.0 <= allowed).then_some(best.1)
+}
+
+/// How many letters have to be added, dropped or replaced.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, letter) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (column, other) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_understood() {
+        let known = ["gateway", "iam", "money", "notify"];
+        assert_eq!(closest("gatewya", &known), Some("gateway"));
+        assert_eq!(closest("mony", &known), Some("money"));
+        assert_eq!(closest("postgres", &known), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

@@ -1,0 +1,45 @@
+//! What all commands that change what runs have in common: load, choose the engine, work, show the plan.
+
+use kernel_core::event::Event;
+use kernel_ops::Failure;
+use kernel_ops::converge::{Change, Work};
+use kernel_ops::load::{self, Platform};
+
+use crate::arguments::DataFormat;
+use crate::context::Context;
+use crate::{engine, work};
+
+/// Loads the project and does something to it. `command` is how to go on after an interruption.
+///
+/// # Errors
+/// Whatever stood in the way.
+pub fn run(
+    context: &Context,
+    command: &str,
+    change: impl AsyncFnOnce(&Platform, Work<'_>) -> Result<Change, Failure>,
+) -> Result<(Platform, Change), Failure> {
+    let dry_run = context.settings.dry_run;
+    let platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
+    context.warn(&platform);
+    let change = work::run(context, async |surroundings| {
+        let host = engine::choose(context, &platform.workspace, &platform.name, &surroundings.events).await?;
+        let (events, cancel) = (&surroundings.events, &surroundings.cancel);
+        let command = format!("kernel {command}");
+        let work = Work { host: &*host, dry_run, events, cancel, command: &command };
+        let change = change(&platform, work).await?;
+        if change.plan.is_empty() && !dry_run {
+            let message = "everything is as it should be; nothing to do".to_owned();
+            events.emit(Event::Notice { message });
+        }
+        Ok(change)
+    })?;
+    Ok((platform, change))
+}
+
+/// Shows what would be done.
+pub fn show_plan(context: &Context, format: DataFormat, change: &Change) {
+    let plan = &change.plan;
+    let text = || if plan.is_empty() { "nothing to do\n".to_owned() } else { plan.to_string() };
+    let names = || plan.steps.iter().map(|step| step.id.to_string()).collect();
+    context.answer(format, plan, text, names);
+}

@@ -1,0 +1,60 @@
+//! `kernel down`: end everything that runs for the project; keep its data unless told otherwise.
+
+use clap::Args;
+use kernel_core::event::Event;
+use kernel_core::exit::ExitCode;
+use kernel_ops::Failure;
+use kernel_ops::converge::{self, Work};
+use kernel_ops::load::{self, LoadSettings};
+use kernel_ops::workspace::Workspace;
+
+use crate::arguments::DataFormat;
+use crate::commands::change;
+use crate::context::Context;
+use crate::{engine, work};
+
+const EXAMPLES: &str = "\
+Examples:
+  kernel down                    no process, port or file is left but the data
+  kernel down --volumes          the data too
+  kernel down -p acme            another platform of this workspace";
+
+/// What can be said.
+#[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
+pub struct Arguments {
+    /// Remove the data too. There is no way back
+    #[arg(short, long)]
+    volumes: bool,
+}
+
+/// Takes it down.
+pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let settings = context.load_settings();
+    let workspace = load::workspace(&settings)?;
+    let name = name(&settings)?;
+    let change = work::run(context, async |surroundings| {
+        let workspace: &Workspace = &workspace;
+        let host = engine::choose(context, workspace, &name, &surroundings.events).await?;
+        let (events, cancel) = (&surroundings.events, &surroundings.cancel);
+        let work =
+            Work { host: &*host, dry_run: context.settings.dry_run, events, cancel, command: "kernel down" };
+        let change = converge::down(&name, arguments.volumes, work).await?;
+        if change.plan.is_empty() && !context.settings.dry_run {
+            events.emit(Event::Notice { message: format!("nothing of `{name}` is left; nothing to do") });
+        }
+        Ok(change)
+    })?;
+    if context.settings.dry_run {
+        change::show_plan(context, DataFormat::Table, &change);
+    }
+    Ok(ExitCode::Success)
+}
+
+/// A name that was given is enough: a project whose files are broken can be taken down all the same.
+fn name(settings: &LoadSettings) -> Result<kernel_core::name::ProjectName, Failure> {
+    match load::given_name(settings) {
+        Some(name) => load::project_name(name),
+        None => Ok(load::load(settings, &engine::Secrets, false)?.name),
+    }
+}

@@ -1,0 +1,36 @@
+//! `kernel restart`: start services again although nothing about them changed.
+
+use clap::Args;
+use kernel_core::exit::ExitCode;
+use kernel_ops::Failure;
+use kernel_ops::converge::{self, ChangeSettings};
+
+use crate::arguments::DataFormat;
+use crate::commands::change;
+use crate::context::Context;
+
+const EXAMPLES: &str = "\
+Examples:
+  kernel restart gateway iam     two services
+  kernel restart                 all services";
+
+/// What can be said.
+#[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
+pub struct Arguments {
+    /// The services; without names all
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+}
+
+/// Does it.
+pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let settings = ChangeSettings { services: arguments.services, ..ChangeSettings::default() };
+    let (_, change) = change::run(context, "restart", async |platform, work| {
+        converge::restart(platform, &settings, work).await
+    })?;
+    if context.settings.dry_run {
+        change::show_plan(context, DataFormat::Table, &change);
+    }
+    Ok(ExitCode::Success)
+}

@@ -1,0 +1,89 @@
+//! `kernel up`: build and start services, wait until they are ready, say where they are.
+
+use std::time::Duration;
+
+use clap::Args;
+use kernel_core::exit::ExitCode;
+use kernel_ops::converge::{self, Change, ChangeSettings};
+use kernel_ops::load::Platform;
+use kernel_ops::{Failure, endpoints};
+use kernel_report::{Cell, Table};
+
+use crate::arguments::DataFormat;
+use crate::commands::change;
+use crate::commands::infra;
+use crate::context::Context;
+use crate::values::duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  kernel up                           everything; again: only what is missing or changed
+  kernel up money                     one service and all that it needs
+  kernel up --dry-run                 the plan, each step with its cause; nothing is changed
+  kernel up --port-offset 1000        a second platform beside the first (with `-p NAME`)
+  kernel up --infra-only              the env file for services that you run by hand";
+
+/// What can be said.
+#[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
+pub struct Arguments {
+    /// The services, with all that they need; without names all
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+
+    /// Only what services need from outside; writes the env file for services run by hand
+    #[arg(long)]
+    infra_only: bool,
+
+    /// How long a service may take from running to ready, such as 90s or 2m [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    wait_timeout: Option<Duration>,
+
+    /// End what still runs for the project and is no longer in its files
+    #[arg(long)]
+    remove_orphans: bool,
+
+    /// The form of the answer
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    format: DataFormat,
+}
+
+/// Brings it up.
+pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    if arguments.infra_only {
+        return infra::run(context, &arguments.services);
+    }
+    let settings = ChangeSettings {
+        services: arguments.services,
+        wait_timeout: arguments.wait_timeout,
+        remove_orphans: arguments.remove_orphans,
+    };
+    let (platform, change) =
+        change::run(context, "up", async |platform, work| converge::up(platform, &settings, work).await)?;
+    if context.settings.dry_run {
+        change::show_plan(context, arguments.format, &change);
+    } else {
+        show_endpoints(context, arguments.format, &platform, &change);
+    }
+    Ok(ExitCode::Success)
+}
+
+fn show_endpoints(context: &Context, format: DataFormat, platform: &Platform, change: &Change) {
+    let endpoints = endpoints::all(&platform.project, context.settings.port_offset);
+    let data = serde_json::json!({
+        "schema": "kernel.up/v1",
+        "project": platform.name,
+        "changed": !change.plan.is_empty(),
+        "endpoints": endpoints,
+    });
+    let table = || {
+        let mut table = Table::new(["SERVICE", "URL", "WHAT"]);
+        for endpoint in &endpoints {
+            let row = [&endpoint.service, &endpoint.url, &endpoint.what];
+            table.row(row.map(|text| Cell::from(text.as_str())));
+        }
+        table.render(context.settings.answer)
+    };
+    let names = || endpoints.iter().map(|endpoint| endpoint.url.clone()).collect();
+    context.answer(format, &data, table, names);
+}
