@@ -37,7 +37,7 @@
 //!     transaction
 //!         .execute(
 //!             "INSERT INTO notes (id, tenant_id, text, created_at) VALUES ($2, $1, $3, $4)",
-//!             values![id, text, jiff::Timestamp::now()],
+//!             values![id, text, svc_stores::now()],
 //!         )
 //!         .await?;
 //!     let event = Event::new("platform.data.events", "data.note.created", "example", &id.to_string())
@@ -91,3 +91,10 @@ pub use error::{ConflictKind, Result, StoreError};
 pub use relational::Database;
 pub use tenant::TenantId;
 pub use url::{Store, StoreUrl, check};
+
+/// Now, to the microsecond: stores keep no more, so an answer made of this equals what is read back later.
+#[must_use]
+pub fn now() -> jiff::Timestamp {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}

@@ -97,7 +97,7 @@ impl Event {
             entity_id: entity_id.to_owned(),
             tenant_id: None,
             schema_version: "1.0".to_owned(),
-            occurred_at: Timestamp::now(),
+            occurred_at: crate::now(),
             trace_id: None,
             data: serde_json::Value::Object(serde_json::Map::new()),
         }
