@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The notify service as a process.
+
+fn main() -> std::process::ExitCode {
+    svc_kit::run::<notify::Notify>()
+}

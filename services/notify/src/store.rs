@@ -1,0 +1,210 @@
+//! Notifications and templates as they are kept.
+
+use jiff::{SignedDuration, Timestamp};
+use svc_stores::relational::{Row, Scope, Transaction};
+use svc_stores::{Database, Result, StoreError, TenantId, values};
+use uuid::Uuid;
+
+use crate::domain::{Channel, Priority, Status};
+
+/// The schema.
+pub(crate) const MIGRATIONS: &[svc_stores::relational::Migration] =
+    &[svc_stores::relational::Migration::new(
+        1,
+        "notifications",
+        include_str!("../migrations/0001_notifications.sql"),
+    )];
+
+/// How long delivered notifications are kept.
+const HISTORY: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// How long failed notifications are kept.
+const FAILED_HISTORY: SignedDuration = SignedDuration::from_hours(180 * 24);
+
+/// A notification as it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredNotification {
+    pub id: Uuid,
+    pub channel: Channel,
+    pub recipient: String,
+    pub template: String,
+    pub template_version: u32,
+    pub subject: String,
+    pub body: String,
+    pub priority: Priority,
+    pub status: Status,
+    pub attempts: u32,
+    pub last_error: String,
+    pub created_at: Timestamp,
+    pub delivered_at: Option<Timestamp>,
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// A version of a template as it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredTemplate {
+    pub id: Uuid,
+    pub name: String,
+    pub version: u32,
+    pub channels: Vec<String>,
+    pub subject: String,
+    pub body: String,
+    pub created_at: Timestamp,
+}
+
+/// Which notifications of a tenant are wanted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    pub status: Option<Status>,
+    pub recipient: Option<String>,
+    pub before: Option<Uuid>,
+    pub limit: u32,
+}
+
+pub(crate) async fn insert_notification(
+    transaction: &mut Transaction,
+    new: &StoredNotification,
+    idempotency_key: Option<&str>,
+) -> Result<()> {
+    let sql =
+        "INSERT INTO notifications (id, tenant_id, channel, recipient, template, template_version, subject,
+            body, priority, status, idempotency_key, created_at)
+        VALUES ($2, $1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let values = values![
+        new.id,
+        new.channel.as_str(),
+        &new.recipient,
+        &new.template,
+        new.template_version,
+        &new.subject,
+        &new.body,
+        new.priority.as_str(),
+        new.status.as_str(),
+        idempotency_key,
+        new.created_at
+    ];
+    transaction.execute(sql, values).await.map(|_| ())
+}
+
+/// What was queued under this key before.
+pub(crate) async fn by_key(transaction: &mut Transaction, key: &str) -> Result<Option<StoredNotification>> {
+    let sql = "SELECT * FROM notifications WHERE tenant_id = $1 AND idempotency_key = $2";
+    transaction.fetch_optional(sql, values![key]).await?.as_ref().map(read).transpose()
+}
+
+pub(crate) async fn notification(scope: &Scope, id: Uuid) -> Result<Option<StoredNotification>> {
+    let sql = "SELECT * FROM notifications WHERE tenant_id = $1 AND id = $2";
+    scope.fetch_optional(sql, values![id]).await?.as_ref().map(read).transpose()
+}
+
+/// Newest first.
+pub(crate) async fn list(scope: &Scope, filter: &Filter) -> Result<Vec<StoredNotification>> {
+    let sql = "SELECT * FROM notifications WHERE tenant_id = $1 AND id < $2
+        AND ($3 = '' OR status = $3) AND ($4 = '' OR recipient = $4) ORDER BY id DESC LIMIT $5";
+    let values = values![
+        filter.before.unwrap_or(Uuid::max()),
+        filter.status.map_or("", Status::as_str),
+        filter.recipient.as_deref().unwrap_or_default(),
+        filter.limit
+    ];
+    scope.fetch_all(sql, values).await?.iter().map(read).collect()
+}
+
+/// Writes the outcome of an attempt, or that a failed notification waits again.
+pub(crate) async fn save_outcome(transaction: &mut Transaction, changed: &StoredNotification) -> Result<()> {
+    let sql = "UPDATE notifications SET status = $3, attempts = $4, last_error = $5, delivered_at = $6,
+            next_attempt_at = $7
+        WHERE tenant_id = $1 AND id = $2";
+    let values = values![
+        changed.id,
+        changed.status.as_str(),
+        changed.attempts,
+        &changed.last_error,
+        changed.delivered_at,
+        changed.next_attempt_at
+    ];
+    transaction.execute(sql, values).await.map(|_| ())
+}
+
+/// Notifications of every tenant that wait, in the order of their ids.
+pub(crate) async fn waiting(
+    database: &Database,
+    after: Uuid,
+    limit: u32,
+) -> Result<Vec<(TenantId, StoredNotification)>> {
+    let sql = "SELECT * FROM notifications WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2";
+    let rows = database.system().fetch_all(sql, values![after, limit]).await?;
+    rows.iter().map(|row| Ok((row.get("tenant_id")?, read(row)?))).collect()
+}
+
+/// Deletes what is older than the history goes back.
+pub(crate) async fn forget_old(database: &Database, now: Timestamp) -> Result<u64> {
+    let before = |age: SignedDuration| now.checked_sub(age).unwrap_or(Timestamp::MIN);
+    let sql = "DELETE FROM notifications
+        WHERE (status = 'delivered' AND created_at < $1) OR (status = 'failed' AND created_at < $2)";
+    database.system().execute(sql, values![before(HISTORY), before(FAILED_HISTORY)]).await
+}
+
+pub(crate) async fn newest_template(
+    transaction: &mut Transaction,
+    name: &str,
+) -> Result<Option<StoredTemplate>> {
+    let sql = "SELECT * FROM templates WHERE tenant_id = $1 AND name = $2 ORDER BY version DESC LIMIT 1";
+    transaction.fetch_optional(sql, values![name]).await?.as_ref().map(read_template).transpose()
+}
+
+pub(crate) async fn insert_template(transaction: &mut Transaction, new: &StoredTemplate) -> Result<()> {
+    let sql = "INSERT INTO templates (id, tenant_id, name, version, channels, subject, body, created_at)
+        VALUES ($2, $1, $3, $4, $5, $6, $7, $8)";
+    let channels = serde_json::Value::from(new.channels.clone());
+    let values = values![new.id, &new.name, new.version, channels, &new.subject, &new.body, new.created_at];
+    transaction.execute(sql, values).await.map(|_| ())
+}
+
+/// The newest version of each template, by name.
+pub(crate) async fn list_templates(scope: &Scope, after: &str, limit: u32) -> Result<Vec<StoredTemplate>> {
+    let sql = "SELECT * FROM templates t WHERE t.tenant_id = $1 AND name > $2 AND version =
+            (SELECT max(version) FROM templates o WHERE o.tenant_id = t.tenant_id AND o.name = t.name)
+        ORDER BY name LIMIT $3";
+    scope.fetch_all(sql, values![after, limit]).await?.iter().map(read_template).collect()
+}
+
+fn read(row: &Row) -> Result<StoredNotification> {
+    Ok(StoredNotification {
+        id: row.get("id")?,
+        channel: known(row, "channel", Channel::parse)?,
+        recipient: row.get("recipient")?,
+        template: row.get("template")?,
+        template_version: row.get("template_version")?,
+        subject: row.get("subject")?,
+        body: row.get("body")?,
+        priority: known(row, "priority", Priority::parse)?,
+        status: known(row, "status", Status::parse)?,
+        attempts: row.get("attempts")?,
+        last_error: row.get("last_error")?,
+        created_at: row.get("created_at")?,
+        delivered_at: row.get("delivered_at")?,
+        next_attempt_at: row.get("next_attempt_at")?,
+    })
+}
+
+fn read_template(row: &Row) -> Result<StoredTemplate> {
+    let channels: serde_json::Value = row.get("channels")?;
+    let channels = channels.as_array().into_iter().flatten();
+    Ok(StoredTemplate {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        version: row.get("version")?,
+        channels: channels.filter_map(|channel| Some(channel.as_str()?.to_owned())).collect(),
+        subject: row.get("subject")?,
+        body: row.get("body")?,
+        created_at: row.get("created_at")?,
+    })
+}
+
+fn known<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    let text: String = row.get(column)?;
+    parse(&text).ok_or_else(|| StoreError::Corrupt {
+        what: format!("column `{column}`"),
+        problem: format!("`{text}` is unknown"),
+    })
+}
