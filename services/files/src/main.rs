@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `files` service.
+
+fn main() -> std::process::ExitCode {
+    svc_kit::run::<files::Files>()
+}

@@ -1,4 +1,5 @@
-//! The five logical buckets, and where a file's bytes lie. All share one physical bucket; each tenant has a prefix.
+//! The five logical buckets, and where a file's bytes lie. All share one physical bucket; each tenant has a
+//! prefix, which the objects port adds.
 
 use uuid::Uuid;
 
@@ -40,16 +41,16 @@ impl Bucket {
     }
 }
 
-/// Where an upload lies until it is scanned.
+/// Where an upload lies until it is scanned, inside its tenant's prefix.
 #[must_use]
-pub fn staging_key(tenant: Uuid, file: Uuid) -> String {
-    format!("{tenant}/staging/{file}")
+pub fn staging_path(file: Uuid) -> String {
+    format!("staging/{file}")
 }
 
-/// Where a file lies once it is available.
+/// Where a file lies once it is available, inside its tenant's prefix.
 #[must_use]
-pub fn object_key(tenant: Uuid, bucket: Bucket, file: Uuid) -> String {
-    format!("{tenant}/{}/{file}", bucket.as_str())
+pub fn object_path(bucket: Bucket, file: Uuid) -> String {
+    format!("{}/{file}", bucket.as_str())
 }
 
 #[cfg(test)]
@@ -63,11 +64,8 @@ mod tests {
             assert_ne!(bucket.as_str(), "staging", "a bucket would collide with the staging area");
         }
         assert_eq!(Bucket::from_name("staging"), None);
-        let (tenant, file) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(
-            object_key(tenant, Bucket::Avatars, file),
-            "00000000-0000-0000-0000-000000000001/avatars/00000000-0000-0000-0000-000000000002"
-        );
-        assert!(staging_key(tenant, file).contains("/staging/"));
+        let file = Uuid::from_u128(2);
+        assert_eq!(object_path(Bucket::Avatars, file), "avatars/00000000-0000-0000-0000-000000000002");
+        assert_eq!(staging_path(file), "staging/00000000-0000-0000-0000-000000000002");
     }
 }

@@ -13,6 +13,8 @@ use super::lifecycle::Status;
 pub struct File {
     /// UUID v7.
     pub id: Uuid,
+    /// Whose it is.
+    pub tenant: Uuid,
     /// The name it was uploaded under, cleaned.
     pub filename: String,
     /// The media type, sniffed where that is possible.
@@ -27,6 +29,8 @@ pub struct File {
     pub status: Status,
     /// Why it was rejected; empty otherwise.
     pub rejection: String,
+    /// What scanned it; empty until then.
+    pub scanner: String,
     /// What its owner wrote beside it.
     pub metadata: BTreeMap<String, String>,
     /// Who uploaded it; nothing for a service of the platform.

@@ -106,7 +106,9 @@ pub fn next(state: Status, event: Event) -> Result<Next, NotAllowed> {
         (Status::PendingScan, Event::ScannedClean) | (Status::Trashed, Event::Restore) => {
             Ok(Next::To(Status::Available))
         }
-        (Status::PendingScan, Event::ScannedInfected | Event::StagingExpired) => Ok(Next::To(Status::Rejected)),
+        (Status::PendingScan, Event::ScannedInfected | Event::StagingExpired) => {
+            Ok(Next::To(Status::Rejected))
+        }
         (Status::Available, Event::Trash) => Ok(Next::To(Status::Trashed)),
         (Status::Available | Status::Rejected | Status::Trashed, Event::Purge) => Ok(Next::Gone),
         _ => Err(NotAllowed { state, event }),
@@ -137,8 +139,7 @@ mod tests {
             (S::Trashed, E::Restore, Next::To(S::Available)),
             (S::Trashed, E::Purge, Next::Gone),
         ];
-        let events =
-            [E::ScannedClean, E::ScannedInfected, E::StagingExpired, E::Trash, E::Restore, E::Purge];
+        let events = [E::ScannedClean, E::ScannedInfected, E::StagingExpired, E::Trash, E::Restore, E::Purge];
         for state in Status::ALL {
             for event in events {
                 let expected = allowed.iter().find(|way| way.0 == state && way.1 == event).map(|way| way.2);
