@@ -117,29 +117,30 @@ impl LocalEngine {
         logs::tail(&self.layout.log_of(unit), unit, Some(count))
     }
 
-    /// Asks, starting a supervisor when none of our version answers.
+    /// Asks, starting a supervisor when none of our version answers. One that was there and has gone is replaced: what
+    /// could not be asked has not been done.
     async fn ask(&self, request: impl Fn() -> Request + Send) -> Result<Conversation, EngineError> {
+        for _ in 0..2 {
+            self.ensure_supervisor().await?;
+            if let Some(conversation) = Conversation::open(&self.layout, request()).await? {
+                return Ok(conversation);
+            }
+            *self.supervised.lock().await = false;
+        }
+        Err(broken_off(&self.layout))
+    }
+
+    async fn ensure_supervisor(&self) -> Result<(), EngineError> {
         let mut supervised = self.supervised.lock().await;
         if !*supervised {
-            let replace = match self.hello().await? {
-                Hello::Answers => None,
-                Hello::Nobody => Some(false),
-                Hello::OtherVersion => Some(true),
-            };
-            if let Some(replace) = replace {
-                client::start(&self.layout, &self.settings.supervisor, replace).await?;
+            match self.hello().await? {
+                Hello::Answers => {}
+                Hello::Nobody => client::start(&self.layout, &self.settings.supervisor, false).await?,
+                Hello::OtherVersion => client::start(&self.layout, &self.settings.supervisor, true).await?,
             }
             *supervised = true;
         }
-        drop(supervised);
-        match Conversation::open(&self.layout, request()).await? {
-            Some(conversation) => Ok(conversation),
-            None => {
-                // It was killed since; the step fails, the next command repairs.
-                *self.supervised.lock().await = false;
-                Err(broken_off(&self.layout))
-            }
-        }
+        Ok(())
     }
 
     async fn hello(&self) -> Result<Hello, EngineError> {
