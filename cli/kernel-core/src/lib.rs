@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod exit;
 pub mod name;
+pub mod pins;
 pub mod plan;
 pub mod planner;
 pub mod scope;
