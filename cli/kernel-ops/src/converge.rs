@@ -59,7 +59,7 @@ pub struct Change {
 /// # Errors
 /// What stood in the way, all of it.
 pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) -> Result<Change, Failure> {
-    let mut desired = wanted(platform, work)?;
+    let mut desired = wanted(platform, work.host, work.events)?;
     if !settings.services.is_empty() {
         let chosen = select::with_dependencies(&platform.project, &settings.services)?;
         desired.items.retain(|item| chosen.contains(item.name.as_str()));
@@ -98,7 +98,7 @@ pub async fn restart(
     settings: &ChangeSettings,
     work: Work<'_>,
 ) -> Result<Change, Failure> {
-    let mut desired = wanted(platform, work)?;
+    let mut desired = wanted(platform, work.host, work.events)?;
     let chosen = select::named(&platform.project, &settings.services)?;
     let reachable = select::with_dependencies(&platform.project, &settings.services)?;
     desired.items.retain(|item| reachable.contains(item.name.as_str()));
@@ -112,7 +112,7 @@ pub async fn restart(
 /// # Errors
 /// What stood in the way.
 pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) -> Result<Change, Failure> {
-    let mut desired = wanted(platform, work)?;
+    let mut desired = wanted(platform, work.host, work.events)?;
     let chosen = select::named(&platform.project, &settings.services)?;
     desired.items.retain(|item| chosen.contains(item.name.as_str()));
     for item in &mut desired.items {
@@ -142,11 +142,14 @@ fn options(settings: &ChangeSettings) -> PlanOptions {
 }
 
 /// What the project means on this engine, its warnings told.
-fn wanted(platform: &Platform, work: Work<'_>) -> Result<Desired, Failure> {
-    match work.host.desired(&platform.project) {
+///
+/// # Errors
+/// Everything that is wrong with the project for this engine, or what is missing on this machine.
+pub fn wanted(platform: &Platform, host: &dyn Host, events: &Events) -> Result<Desired, Failure> {
+    match host.desired(&platform.project) {
         Ok((desired, warnings)) => {
             for warning in &warnings {
-                work.events.emit(Event::Problem(Problem::from(warning)));
+                events.emit(Event::Problem(Problem::from(warning)));
             }
             Ok(desired)
         }

@@ -8,6 +8,7 @@ pub mod converge;
 pub mod endpoints;
 mod failure;
 pub mod host;
+pub mod infra;
 pub mod load;
 pub mod select;
 pub mod setup;

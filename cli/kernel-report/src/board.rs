@@ -134,7 +134,13 @@ impl Board {
                 self.set(at_ms, &name, phase, done.to_owned())
             }
             Event::StepFailed { subject, verb, problem, .. } => {
-                self.set(at_ms, &name_of(subject), Phase::Bad, format!("{verb} failed: {}", problem.message))
+                let name = name_of(subject);
+                let place = self.place(at_ms, &name);
+                // How its unit ended is told already.
+                if self.rows[place].phase == Phase::Bad {
+                    return None;
+                }
+                self.set(at_ms, &name, Phase::Bad, format!("{verb} failed: {}", problem.message))
             }
             Event::StepCancelled { subject, because, .. } => {
                 let name = name_of(subject);
@@ -145,11 +151,13 @@ impl Board {
                 self.set(at_ms, &name, Phase::Cancelled, format!("given up: {because}"))
             }
             Event::UnitChanged { unit, state, detail, .. } => {
-                let text = match detail {
-                    Some(detail) => format!("{state}: {detail}"),
-                    None => state.to_string(),
+                let (phase, text) = match (state, detail) {
+                    // The step that waits for it says the same.
+                    (UnitState::Starting, Some(detail)) => (Phase::Waiting, detail.clone()),
+                    (state, Some(detail)) => (phase_of(*state), format!("{state}: {detail}")),
+                    (state, None) => (phase_of(*state), state.to_string()),
                 };
-                self.set(at_ms, unit.as_str(), phase_of(*state), text)
+                self.set(at_ms, unit.as_str(), phase, text)
             }
             Event::CheckStarted { service, .. } => {
                 self.checks.entry(service.to_string()).or_default().started += 1;
@@ -206,11 +214,12 @@ impl Board {
     fn set(&mut self, at_ms: u64, name: &str, phase: Phase, text: String) -> Option<usize> {
         let place = self.place(at_ms, name);
         let row = &mut self.rows[place];
-        if row.phase == phase && row.text == text {
+        row.waits_for.clear();
+        row.phase = phase;
+        if row.text == text {
             return None;
         }
-        row.waits_for.clear();
-        (row.phase, row.text, row.since_ms) = (phase, text, at_ms);
+        (row.text, row.since_ms) = (text, at_ms);
         Some(place)
     }
 

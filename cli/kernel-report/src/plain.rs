@@ -100,7 +100,10 @@ impl<W: Write + Send> Listener for Plain<W> {
                     return;
                 }
                 self.line(at_ms, paint_of(row.phase), &row.name, &row.text);
-                if let Event::UnitChanged { last_lines, .. } = event {
+                // A unit that is given up ends the command, which then shows them with the reason.
+                if let Event::UnitChanged { last_lines, .. } = event
+                    && row.phase != Phase::Bad
+                {
                     self.evidence(last_lines);
                 }
             }
@@ -196,15 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_shows_the_last_lines() {
+    fn a_crash_is_one_line_here_and_told_whole_at_the_end() {
         insta::assert_snapshot!(plain(&samples::crash(), false), @r"
         0.00 s  5 steps to take
         0.01 s  iam                starting
         0.02 s  iam                started
         0.08 s  iam                crash-looping (exit code 64)
-                  | DATABASE_URL: is missing
-                  | PORT: `x` is no port
-        0.08 s  iam                await failed: iam ended five times in a row
         0.08 s  gateway            given up: iam is not ready
         ");
     }

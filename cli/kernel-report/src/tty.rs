@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kernel_core::event::{Event, LogLine};
+use kernel_core::unit::UnitState;
 
 use crate::Listener;
 use crate::board::{Board, Phase, Row};
@@ -75,7 +76,7 @@ impl Listener for Tty {
                 (0..self.board.rows().len()).for_each(|place| self.draw(place));
             }
             Event::LogLine(LogLine { unit, text, .. }) => self.above(&format!("{unit} | {text}")),
-            Event::UnitChanged { last_lines, .. } => {
+            Event::UnitChanged { last_lines, state: UnitState::Restarting, .. } => {
                 last_lines.iter().for_each(|line| self.above(&format!("  {line}")));
             }
             Event::Notice { .. } | Event::Problem(_) | Event::Embedded { .. } => {

@@ -2,16 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
+use kernel_compose::Project;
+use kernel_core::diagnostic::Diagnostic;
+use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ProjectName;
 use kernel_core::secret::Secret;
-use kernel_engine::Events;
-use kernel_ops::host::Host;
+use kernel_core::unit::Desired;
+use kernel_engine::{Engine, EngineError, Events};
+use kernel_engine_local::{
+    BuildSettings, Layout, LocalEngine, LocalSettings, LogRequest, ProjectError, SupervisorCommand,
+};
+use kernel_ops::host::{Host, LogSettings, WantedError};
 use kernel_ops::load::Generated;
 use kernel_ops::workspace::Workspace;
 use kernel_ops::{Failure, codes, problem};
+use tokio_util::sync::CancellationToken;
 
+use crate::arguments::EngineChoice;
 use crate::context::Context;
+
+/// The hidden command that this program is started with to be the supervisor.
+pub const SUPERVISOR: &str = "__supervisor";
 
 /// Values that are made once per project, kept where the local engine keeps them.
 #[derive(Clone, Copy, Debug)]
@@ -20,21 +33,93 @@ pub struct Secrets;
 impl Generated for Secrets {
     fn values(
         &self,
-        _workspace: &Workspace,
-        _project: &ProjectName,
+        workspace: &Workspace,
+        project: &ProjectName,
         names: &[String],
-        _keep: bool,
+        keep: bool,
     ) -> Result<BTreeMap<String, Secret>, Failure> {
-        Ok(names.iter().map(|name| (name.clone(), Secret::new("x"))).collect())
+        let path = Layout::new(workspace.root(), project).secrets();
+        kernel_engine_local::generated(&path, names, keep).map_err(|error| Failure::unreadable(&path, &error))
     }
 }
 
 /// The place where the services of a project run.
-pub async fn choose(
-    _context: &Context,
-    _workspace: &Workspace,
-    _project: &ProjectName,
-    _events: &Events,
+///
+/// # Errors
+/// When the engine that was asked for can't be used.
+pub fn choose(
+    context: &Context,
+    workspace: &Workspace,
+    project: &ProjectName,
 ) -> Result<Box<dyn Host>, Failure> {
-    Err(Failure::new(ExitCode::Failed, problem(codes::ENGINE_UNAVAILABLE, "no engine yet", "wait")))
+    match context.settings.engine {
+        EngineChoice::Docker => Err(docker_is_missing()),
+        EngineChoice::Auto | EngineChoice::Local => {
+            let program = std::env::current_exe().map_err(|error| {
+                let message = format!("could not find out where this program is: {error}");
+                let help = "start it by its absolute path";
+                Failure::new(ExitCode::Failed, problem(codes::ENGINE_UNAVAILABLE, message, help))
+            })?;
+            let settings = LocalSettings {
+                root: workspace.root().to_owned(),
+                project: project.clone(),
+                supervisor: SupervisorCommand { program, arguments: vec![SUPERVISOR.to_owned()] },
+                build: BuildSettings::from_variables(|name| context.environment.get(name).map(str::to_owned)),
+            };
+            let engine = LocalEngine::new(settings);
+            Ok(Box::new(LocalHost { engine, port_offset: context.settings.port_offset }))
+        }
+    }
+}
+
+/// Why the engine that nobody asked for was taken, in one line.
+#[must_use]
+pub fn reason(context: &Context) -> Option<&'static str> {
+    (context.settings.engine == EngineChoice::Auto)
+        .then_some("engine: local, because the Docker engine is not implemented yet")
+}
+
+fn docker_is_missing() -> Failure {
+    let message = "the Docker engine is not implemented yet; nothing was done";
+    let help =
+        "leave `--engine` away, or say `--engine local`: services then run as processes of this machine";
+    Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help))
+}
+
+/// Processes of this machine.
+struct LocalHost {
+    engine: LocalEngine,
+    port_offset: u16,
+}
+
+#[async_trait]
+impl Host for LocalHost {
+    fn engine(&self) -> &dyn Engine {
+        &self.engine
+    }
+
+    fn desired(&self, project: &Project) -> Result<(Desired, Vec<Diagnostic>), WantedError> {
+        match self.engine.desired(project, self.port_offset) {
+            Ok(local) => Ok((local.desired, local.warnings)),
+            Err(ProjectError::Diagnostics(diagnostics)) => Err(WantedError::Files(diagnostics)),
+            Err(ProjectError::Engine(error)) => Err(WantedError::Surroundings(error)),
+        }
+    }
+
+    async fn logs(
+        &self,
+        settings: &LogSettings,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<(), EngineError> {
+        let request = LogRequest {
+            units: settings.services.iter().cloned().collect(),
+            tail: settings.tail,
+            follow: settings.follow,
+        };
+        tokio::select! {
+            result = self.engine.logs(&request, |line| events.emit(Event::LogLine(line))) => result,
+            () = cancel.cancelled() => Ok(()),
+        }
+    }
 }

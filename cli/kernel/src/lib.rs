@@ -24,6 +24,10 @@ use crate::settings::Settings;
 
 /// Runs one command line, the program's own name first. Everything that is said goes to stdout and stderr.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|command| command == engine::SUPERVISOR) {
+        return kernel_engine_local::supervisor_main(arguments.into_iter().skip(2)).into();
+    }
     // Several libraries ask for the process's TLS provider and panic when there is none. A second call finds it set.
     let _already_set = rustls::crypto::ring::default_provider().install_default();
     let environment = Environment::of_process();

@@ -1,7 +1,9 @@
 //! `smoke`: every service is alive, ready, serves gRPC, and does its job. All checks run at the same time.
 
+pub mod plan;
 mod probe;
 mod provider;
+mod report;
 mod runner;
 pub mod scenario;
 mod variables;
@@ -13,9 +15,11 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kernel_core::event::{CheckResult, Event, Verdict};
 use kernel_core::name::ServiceName;
-use kernel_engine::Events;
+use kernel_core::plan::Subject as Unit;
+use kernel_engine::{Engine, Events};
 use tokio_util::sync::CancellationToken;
 
+pub use self::report::SmokeReport;
 use self::scenario::Scenario;
 
 /// Time between two tries of a check.
@@ -84,6 +88,27 @@ pub async fn run(settings: &SmokeSettings, events: &Events, cancel: &Cancellatio
     }
     results.sort_by_key(|(place, _)| *place);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The names of the checks of a service.
+#[must_use]
+pub fn names(subject: &Subject) -> Vec<String> {
+    checks(subject).iter().map(Check::name).collect()
+}
+
+/// All results together.
+#[must_use]
+pub fn report(settings: &SmokeSettings, checks: Vec<CheckResult>, interrupted: bool) -> SmokeReport {
+    let passed = !interrupted && checks.iter().all(|check| check.verdict == Verdict::Passed);
+    let gateway = settings.gateway.clone();
+    SmokeReport { schema: "kernel.smoke/v1", gateway, passed, interrupted, checks }
+}
+
+/// Adds to every failed check what its service said last.
+pub async fn add_last_lines(results: &mut [CheckResult], engine: &dyn Engine) {
+    for result in results.iter_mut().filter(|result| result.verdict == Verdict::Failed) {
+        result.last_lines = engine.evidence(&Unit::Service(result.service.clone())).await;
+    }
 }
 
 fn checks(subject: &Subject) -> Vec<Check> {

@@ -22,8 +22,11 @@ pub fn run(
     let platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
     context.warn(&platform);
     let change = work::run(context, async |surroundings| {
-        let host = engine::choose(context, &platform.workspace, &platform.name, &surroundings.events).await?;
+        let host = engine::choose(context, &platform.workspace, &platform.name)?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
+        if let Some(reason) = engine::reason(context) {
+            events.emit(Event::Notice { message: reason.to_owned() });
+        }
         let command = format!("kernel {command}");
         let work = Work { host: &*host, dry_run, events, cancel, command: &command };
         let change = change(&platform, work).await?;

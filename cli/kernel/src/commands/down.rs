@@ -24,7 +24,7 @@ Examples:
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
     /// Remove the data too. There is no way back
-    #[arg(short, long)]
+    #[arg(long)]
     volumes: bool,
 }
 
@@ -35,7 +35,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let name = name(&settings)?;
     let change = work::run(context, async |surroundings| {
         let workspace: &Workspace = &workspace;
-        let host = engine::choose(context, workspace, &name, &surroundings.events).await?;
+        let host = engine::choose(context, workspace, &name)?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
         let work =
             Work { host: &*host, dry_run: context.settings.dry_run, events, cancel, command: "kernel down" };

@@ -14,6 +14,8 @@ mod ps;
 mod reference;
 mod restart;
 mod sandbox;
+mod setup;
+mod smoke;
 mod start;
 mod stop;
 mod up;
@@ -43,6 +45,10 @@ pub enum Command {
     Stop(stop::Arguments),
     /// Start services that are stopped
     Start(start::Arguments),
+    /// Prove that every service is ready and does its job
+    Smoke(smoke::Arguments),
+    /// Make the Platform Owner of a running platform
+    Setup(setup::Arguments),
     /// Show the project as it is understood
     Config(config::Arguments),
     /// Say what an error code means and what to do about it
@@ -76,6 +82,8 @@ impl Command {
             Self::Restart(arguments) => restart::run(context, arguments),
             Self::Stop(arguments) => stop::run(context, arguments),
             Self::Start(arguments) => start::run(context, arguments),
+            Self::Smoke(arguments) => smoke::run(context, arguments),
+            Self::Setup(arguments) => setup::run(context, arguments),
             Self::Config(arguments) => config::run(context, arguments),
             Self::Explain(arguments) => explain::run(context, arguments),
             Self::Help(arguments) => help::run(context, arguments),

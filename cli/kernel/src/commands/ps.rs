@@ -31,8 +31,8 @@ pub struct Arguments {
 /// Shows it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let platform = load::load(&context.load_settings(), &engine::Secrets, false)?;
-    let status = work::run(context, async |surroundings| {
-        let host = engine::choose(context, &platform.workspace, &platform.name, &surroundings.events).await?;
+    let status = work::run(context, async |_| {
+        let host = engine::choose(context, &platform.workspace, &platform.name)?;
         status::status(&platform, &*host, arguments.all).await
     })?;
     let table = || {

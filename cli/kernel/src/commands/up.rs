@@ -51,7 +51,7 @@ pub struct Arguments {
 /// Brings it up.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     if arguments.infra_only {
-        return infra::run(context, &arguments.services);
+        return infra::run(context, arguments.format, &arguments.services);
     }
     let settings = ChangeSettings {
         services: arguments.services,

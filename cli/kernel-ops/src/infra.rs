@@ -1,0 +1,145 @@
+//! `up --infra-only` on the local engine: the stores are embedded in the services, so nothing has to run. What a
+//! service that is run by hand needs to know is written down, in files that every dotenv reader understands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use kernel_core::secret::Value;
+use kernel_core::unit::{Desired, DesiredKind};
+
+use crate::failure::Failure;
+use crate::load::Platform;
+
+/// The files that were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InfraFiles {
+    /// What all services have in common: tokens, neighbours, log settings.
+    pub common: PathBuf,
+    /// The whole environment of each service, by its name.
+    pub services: BTreeMap<String, PathBuf>,
+}
+
+/// Writes `infra.env` and one file per service below `infra/` in the project's folder, for their owner only.
+///
+/// # Errors
+/// When a file can't be written.
+pub fn write(platform: &Platform, desired: &Desired) -> Result<InfraFiles, Failure> {
+    let folder = platform.workspace.state(platform.name.as_str());
+    let environments: BTreeMap<&str, &BTreeMap<String, Value>> = desired
+        .items
+        .iter()
+        .filter_map(|item| match &item.kind {
+            DesiredKind::Process(process) => Some((item.name.as_str(), &process.spec.environment)),
+            DesiredKind::Embedded => None,
+        })
+        .collect();
+    let common = folder.join("infra.env");
+    private_file(&common, &common_text(&environments))?;
+    let mut services = BTreeMap::new();
+    for (name, environment) in environments {
+        let path = folder.join("infra").join(format!("{name}.env"));
+        let head = format!("# The environment of `{name}`, as `kernel up` would give it.\n");
+        private_file(&path, &(head + &render(environment)))?;
+        services.insert(name.to_owned(), path);
+    }
+    Ok(InfraFiles { common, services })
+}
+
+/// What every service that has the variable has with the same value, and what stores a service of its own would use.
+fn common_text(environments: &BTreeMap<&str, &BTreeMap<String, Value>>) -> String {
+    let mut common: BTreeMap<String, Value> = BTreeMap::new();
+    let mut different: Vec<&str> = vec!["PORT"];
+    for (name, value) in environments.values().flat_map(|environment| environment.iter()) {
+        match common.get(name) {
+            Some(known) if known != value => different.push(name),
+            Some(_) => {}
+            None => {
+                common.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    common.retain(|name, _| !different.contains(&name.as_str()));
+    let head = "# What services that are run by hand have in common. Made by `kernel up --infra-only`.\n\
+                # Stores differ from service to service: see infra/<service>.env.\n";
+    head.to_owned() + &render(&common)
+}
+
+/// Lines of NAME='value', which shells and dotenv read alike. A single quote ends the quoted part, stands in double
+/// quotes, and begins the next part.
+fn render(environment: &BTreeMap<String, Value>) -> String {
+    let mut out = String::new();
+    for (name, value) in environment {
+        let value = value.expose().replace('\'', "'\"'\"'");
+        let _infallible = writeln!(out, "{name}='{value}'");
+    }
+    out
+}
+
+fn private_file(path: &Path, text: &str) -> Result<(), Failure> {
+    let fresh = path.with_extension("env.new");
+    let write = || {
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?
+            .write_all(text.as_bytes())?;
+        std::fs::rename(&fresh, path)
+    };
+    write().map_err(|error| Failure::unwritable(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use kernel_core::secret::Secret;
+
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, Value> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::Plain((*value).to_owned()))).collect()
+    }
+
+    #[test]
+    fn what_is_common_is_what_nobody_has_differently() {
+        let mut iam =
+            environment(&[("PORT", "8081"), ("LOG_LEVEL", "info"), ("DATABASE_URL", "sqlite:///a.db")]);
+        iam.insert("INTERNAL_TOKEN".to_owned(), Value::Secret(Secret::new("t0k3n")));
+        let mut money =
+            environment(&[("PORT", "8085"), ("LOG_LEVEL", "info"), ("DATABASE_URL", "sqlite:///b.db")]);
+        money.insert("IAM_URL".to_owned(), Value::Plain("http://127.0.0.1:8081".to_owned()));
+        let text = common_text(&[("iam", &iam), ("money", &money)].into());
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(lines, ["IAM_URL='http://127.0.0.1:8081'", "INTERNAL_TOKEN='t0k3n'", "LOG_LEVEL='info'"]);
+    }
+
+    #[test]
+    fn a_dotenv_reader_reads_back_what_was_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/infra.env");
+        let values = [
+            ("A", "plain"),
+            ("B", "sqlite:///tmp/with space/x.db?mode=rwc"),
+            ("C", "it's $HOME \"quoted\" \\ and `ticked`"),
+            ("D", "# no comment"),
+            ("E", ""),
+            ("F", "a=b ${C} $$"),
+        ];
+        private_file(&path, &render(&environment(&values))).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let read: Vec<(String, String)> =
+            dotenvy::from_path_iter(&path).unwrap().map(|entry| entry.unwrap()).collect();
+        let meant: Vec<(String, String)> =
+            values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(read, meant);
+    }
+}

@@ -1,0 +1,96 @@
+//! What came of all checks together.
+
+use kernel_core::event::{CheckResult, Problem, Verdict};
+use kernel_core::exit::ExitCode;
+use serde::Serialize;
+
+use crate::codes;
+use crate::failure::{Failure, problem};
+
+/// What came of all checks.
+#[derive(Clone, Debug, Serialize)]
+pub struct SmokeReport {
+    /// `kernel.smoke/v1`.
+    pub schema: &'static str,
+    /// Where scenarios went.
+    pub gateway: String,
+    /// Whether every check passed.
+    pub passed: bool,
+    /// Somebody interrupted: not all checks were decided.
+    pub interrupted: bool,
+    /// Every check that was decided.
+    pub checks: Vec<CheckResult>,
+}
+
+impl SmokeReport {
+    /// The services with a failed check.
+    #[must_use]
+    pub fn failed_services(&self) -> Vec<String> {
+        let failed = self.checks.iter().filter(|check| check.verdict == Verdict::Failed);
+        let mut names: Vec<String> = failed.map(|check| check.service.to_string()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Why the command fails, when it does: one problem for each failed check.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        let failed = self.checks.iter().filter(|check| check.verdict == Verdict::Failed);
+        let mut problems: Vec<Problem> = failed.map(told).collect();
+        if self.interrupted {
+            let message = "interrupted: not every check was decided";
+            let help = "`kernel smoke` checks again from the start";
+            problems.push(problem(codes::INTERRUPTED, message, help));
+            return Some(Failure::several(ExitCode::Interrupted, problems));
+        }
+        (!problems.is_empty()).then(|| Failure::several(ExitCode::CheckFailed, problems))
+    }
+}
+
+fn told(check: &CheckResult) -> Problem {
+    let message = format!(
+        "{} {}: expected {}, got {}",
+        check.service,
+        check.check,
+        check.expected.as_deref().unwrap_or("something else"),
+        check.actual.as_deref().unwrap_or("nothing"),
+    );
+    let help = format!("`kernel logs {}` shows more", check.service);
+    Problem { evidence: check.last_lines.clone(), ..problem(codes::CHECK_FAILED, message, help) }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_core::name::ServiceName;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_check_is_told_with_what_was_expected_what_came_and_what_the_service_said() {
+        let check = CheckResult {
+            service: ServiceName::new("iam").unwrap(),
+            check: "ready".to_owned(),
+            verdict: Verdict::Failed,
+            elapsed_ms: 10,
+            attempts: 2,
+            expected: Some("GET /health/ready answers 200".to_owned()),
+            actual: Some("503 starting".to_owned()),
+            last_lines: vec!["no database".to_owned()],
+        };
+        let report = SmokeReport {
+            schema: "kernel.smoke/v1",
+            gateway: String::new(),
+            passed: false,
+            interrupted: false,
+            checks: vec![check],
+        };
+        let failure = report.failure().unwrap();
+        assert_eq!(failure.exit, ExitCode::CheckFailed);
+        assert_eq!(
+            failure.problems[0].message,
+            "iam ready: expected GET /health/ready answers 200, got 503 starting"
+        );
+        assert_eq!(failure.problems[0].evidence, ["no database"]);
+        assert_eq!(report.failed_services(), ["iam"]);
+    }
+}
