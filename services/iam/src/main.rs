@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `iam` service.
+
+fn main() -> std::process::ExitCode {
+    svc_kit::run::<iam::Iam>()
+}

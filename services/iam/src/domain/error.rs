@@ -1,0 +1,60 @@
+//! What can go wrong, in the words of the domain.
+
+/// A rule that a value breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The field, as the request names it.
+    pub field: &'static str,
+    /// The stable name of the rule.
+    pub rule: &'static str,
+    /// What would be right.
+    pub message: String,
+}
+
+impl Broken {
+    /// A broken rule.
+    pub fn new(field: &'static str, rule: &'static str, message: impl Into<String>) -> Broken {
+        Broken { field, rule, message: message.into() }
+    }
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IamError {
+    /// Values break rules; all of them are listed.
+    #[error("the request breaks {} rule(s)", .0.len())]
+    Invalid(Vec<Broken>),
+    /// Somebody has this address.
+    #[error("the address is taken")]
+    EmailTaken,
+    /// Wrong address or wrong password: which one is not told.
+    #[error("wrong address or password")]
+    WrongCredentials,
+    /// A token is unknown, used up, ended or revoked.
+    #[error("the token is not valid: {0}")]
+    TokenDead(&'static str),
+    /// Too many failed logins.
+    #[error("too many failed logins")]
+    TooManyLogins,
+    /// The tenant or one above it is blocked.
+    #[error("the tenant is blocked")]
+    TenantBlocked,
+    /// The user does not belong to the tenant.
+    #[error("not a member of this tenant")]
+    NotAMember,
+    /// There is no such thing in this tenant.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// There is one by this name.
+    #[error("there is a {0} of this name already")]
+    Exists(&'static str),
+    /// A role would grant more than its giver has.
+    #[error("`{0}` is more than you have yourself")]
+    Escalation(String),
+    /// Every tenant has exactly one Owner.
+    #[error("a tenant has exactly one Owner")]
+    OneOwner,
+    /// There is a Platform Owner already.
+    #[error("the platform is set up already")]
+    AlreadySetUp,
+}

@@ -1,0 +1,99 @@
+//! Domain ↔ messages.
+
+use jiff::Timestamp;
+use svc_api::iam::v1 as wire;
+use svc_kit::Problem;
+use uuid::Uuid;
+
+use crate::{
+    accounts::Granted,
+    domain::{Role, Tenant, User},
+    tokens::ACCESS_LIFETIME,
+};
+
+pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// An id of a request.
+pub(super) fn id(field: &'static str, text: &str) -> Result<Uuid, Problem> {
+    text.parse().map_err(|_| {
+        Problem::invalid("An identifier cannot be read.").violation(field, "uuid", "must be a UUID")
+    })
+}
+
+pub(super) fn ids(field: &'static str, texts: &[String]) -> Result<Vec<Uuid>, Problem> {
+    texts.iter().map(|text| id(field, text)).collect()
+}
+
+pub(super) fn expires_in() -> i32 {
+    i32::try_from(ACCESS_LIFETIME.as_secs()).unwrap_or(i32::MAX)
+}
+
+pub(super) fn user(user: User) -> wire::User {
+    wire::User {
+        id: user.id.to_string(),
+        email: user.email.to_string(),
+        name: user.name,
+        email_verified: user.email_verified,
+        mfa_enabled: false,
+        created_at: Some(timestamp(user.created_at)),
+        updated_at: Some(timestamp(user.updated_at)),
+    }
+}
+
+pub(super) fn tenant(tenant: Tenant) -> wire::Tenant {
+    wire::Tenant {
+        id: tenant.id.to_string(),
+        name: tenant.name,
+        tier: tenant.tier.as_str().to_owned(),
+        status: tenant.status.as_str().to_owned(),
+        parent_id: tenant.parent.map(|parent| parent.to_string()).unwrap_or_default(),
+        created_at: Some(timestamp(tenant.created_at)),
+        updated_at: Some(timestamp(tenant.updated_at)),
+    }
+}
+
+pub(super) fn role(role: Role) -> wire::Role {
+    let built_in = role.is_built_in();
+    wire::Role {
+        id: role.id.to_string(),
+        name: role.name,
+        description: role.description,
+        permission_ids: role.permissions,
+        scope: role.scope.as_str().to_owned(),
+        tenant_id: role.tenant.map(|tenant| tenant.to_string()).unwrap_or_default(),
+        created_by: role.created_by.map(|user| user.to_string()).unwrap_or_default(),
+        created_at: (!built_in).then(|| timestamp(role.created_at)),
+        built_in,
+    }
+}
+
+pub(super) fn token_reply(granted: Granted) -> wire::TokenReply {
+    wire::TokenReply {
+        access_token: granted.access_token,
+        refresh_token: granted.refresh_token,
+        token_type: "Bearer".to_owned(),
+        expires_in: expires_in(),
+        user: Some(user(granted.user)),
+        tenant: Some(tenant(granted.tenant)),
+    }
+}
+
+/// How many items a page has: 20 when not said, 100 at most.
+pub(super) fn page_size(wanted: i32) -> Result<u32, Problem> {
+    match u32::try_from(wanted) {
+        Ok(0) => Ok(20),
+        Ok(wanted @ 1..=100) => Ok(wanted),
+        _ => Err(Problem::invalid("A page has 1 to 100 items.").violation(
+            "pageSize",
+            "range",
+            "must be 1 to 100",
+        )),
+    }
+}
+
+/// The id after which a page begins.
+pub(super) fn page_token(token: &str) -> Result<Option<Uuid>, Problem> {
+    if token.is_empty() { Ok(None) } else { id("pageToken", token).map(Some) }
+}

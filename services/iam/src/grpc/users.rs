@@ -1,0 +1,51 @@
+//! `IamService`: the users of the caller's tenant.
+
+use svc_api::iam::v1::{
+    CreateUserRequest, ListUsersReply, ListUsersRequest, RetrieveUserRequest, User,
+    iam_service_server::IamService,
+};
+use svc_kit::{Caller, Problem, RequestContext, Secret};
+use tonic::{Request, Response, Status};
+
+use super::{Handlers, convert};
+use crate::accounts::NewUser;
+
+#[tonic::async_trait]
+impl IamService for Handlers {
+    async fn create_user(&self, request: Request<CreateUserRequest>) -> Result<Response<User>, Status> {
+        let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
+        let CreateUserRequest { email, name, password, role_ids } = request.into_inner();
+        let roles = convert::ids("roleIds", &role_ids)?;
+        let password = (!password.is_empty()).then(|| Secret::new(password));
+        let user =
+            self.accounts.create_user(&caller, NewUser { email, name, password, roles }, &context).await?;
+        Ok(Response::new(convert::user(user)))
+    }
+
+    async fn retrieve_user(&self, request: Request<RetrieveUserRequest>) -> Result<Response<User>, Status> {
+        let caller = Caller::of(&request)?;
+        let id = convert::id("id", &request.get_ref().id)?;
+        Ok(Response::new(convert::user(self.accounts.user(caller.tenant, id).await?)))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersReply>, Status> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let size = convert::page_size(request.page_size)?;
+        let after = convert::page_token(&request.page_token)?;
+        // One more than asked for tells whether there is a next page.
+        let found = self.accounts.store.users_in(caller.tenant, after, size + 1).await;
+        let mut users = found.map_err(Problem::status)?;
+        let more = users.len() > size as usize;
+        users.truncate(size as usize);
+        let last = users.last().filter(|_| more).map(|user| user.id.to_string());
+        let next_page_token = last.unwrap_or_default();
+        Ok(Response::new(ListUsersReply {
+            users: users.into_iter().map(convert::user).collect(),
+            next_page_token,
+        }))
+    }
+}
