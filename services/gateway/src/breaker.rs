@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn the_states_follow_the_table() {
         let then = |more: &[(u64, char)]| [&OPEN[..], more].concat();
-        let table: &[(&str, Vec<(u64, char)>, &str, &[bool])] = &[
+        type Case<'a> = (&'a str, Vec<(u64, char)>, &'a str, &'a [bool]);
+        let table: &[Case<'_>] = &[
             ("four failures do not open it", OPEN[..4].to_vec(), "closed", &[]),
             ("five do", OPEN.to_vec(), "open", &[]),
             (

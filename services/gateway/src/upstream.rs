@@ -11,7 +11,7 @@ use http::{HeaderMap, Uri};
 use prost_reflect::DynamicMessage;
 use svc_kit::{IntoChain, Metrics};
 use tonic::{
-    Code, Request, Status, Streaming,
+    Code, Request, Status, Streaming, TimeoutExpired,
     body::Body,
     client::Grpc,
     metadata::MetadataMap,
@@ -182,8 +182,12 @@ impl Upstream {
             self.finish(permit, outcome);
             return Err(Refusal::from(&status));
         };
-        tracing::warn!(upstream = self.name, error = source.chain(), "the service cannot be reached");
         self.finish(permit, Outcome::Failed);
+        // tonic's client watches the same deadline, and may be first.
+        if is_timeout(source) {
+            return Err(Refusal::upstream_timeout(&self.name, patience));
+        }
+        tracing::warn!(upstream = self.name, error = source.chain(), "the service cannot be reached");
         Err(Refusal::upstream_unavailable(&self.name, Duration::from_secs(1)))
     }
 }
@@ -209,4 +213,8 @@ fn request(
         request.set_timeout(patience);
     }
     request
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.is::<TimeoutExpired>() || error.source().is_some_and(is_timeout)
 }

@@ -144,6 +144,7 @@ impl Reader {
         let given = match json {
             Json::Null => "null",
             Json::Bool(_) => "a boolean",
+            Json::Number(number) if number.is_f64() && expected.starts_with("a whole") => "a fraction",
             Json::Number(_) => "a number",
             Json::String(_) => "a string",
             Json::Array(_) => "an array",

@@ -21,10 +21,13 @@ pub fn path(reader: &mut Reader, message: &mut DynamicMessage, rpc: &Rpc, values
 pub fn query(reader: &mut Reader, message: &mut DynamicMessage, rpc: &Rpc, query: &str) {
     let mut rest = Vec::new();
     for (name, text) in url::form_urlencoded::parse(query.as_bytes()) {
-        let fields = fields(&rpc.input, &name).filter(|fields| is_free(rpc, fields));
-        match (fields, &rpc.remaining_query) {
-            (Some(fields), _) => set(reader, message, &fields, &text, &name),
-            (None, Some(field)) => rest.extend(pair(field, &name, &text)),
+        let known = fields(&rpc.input, &name);
+        match (known, &rpc.remaining_query) {
+            (Some(fields), _) if is_free(rpc, &fields) => set(reader, message, &fields, &text, &name),
+            (_, Some(field)) => rest.extend(pair(field, &name, &text)),
+            (Some(_), None) => {
+                reader.complain(name, "misplaced", "is not for the query: the path or the body gives it");
+            }
             (None, None) => reader.complain(name.clone(), "unknown-field", unknown_field(&rpc.input, &name)),
         }
     }
