@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -104,6 +105,7 @@ impl Library {
             .for_field("metadata", metadata::MAX_BYTES as u64);
         let constraints =
             Constraints::new().size_limit(limits).allowed_fields(vec!["file", "bucket", "metadata"]);
+        let body = one_at_a_time(body);
         let mut multipart: Multipart<'static> = Multipart::with_constraints(body, boundary, constraints);
         let mut form = Form::default();
         while let Some(field) = multipart.next_field().await.map_err(|error| self.form_problem(&error))? {
@@ -212,6 +214,25 @@ impl Library {
             other => Problem::invalid(format!("The form broke off or can't be read: {other}.")),
         }
     }
+}
+
+/// The same stream, never ready twice in a row. The parser takes everything that is ready into its memory before it
+/// hands out any of it: a client that is faster than the disk would fill the memory with its whole upload.
+fn one_at_a_time<S>(body: S) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static
+where
+    S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+{
+    let mut body = Box::pin(body);
+    let mut rest = false;
+    futures::stream::poll_fn(move |context| {
+        if std::mem::take(&mut rest) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = body.as_mut().poll_next(context);
+        rest = matches!(polled, Poll::Ready(Some(Ok(_))));
+        polled
+    })
 }
 
 /// What is seen of content while it flows.

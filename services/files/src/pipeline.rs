@@ -79,11 +79,14 @@ impl Library {
         let place = key(file.tenant, &object_path(file.bucket, file.id))?;
         match self.objects.get(&staged).await? {
             Some((_, content)) => match self.scanner.scan(content).await {
-                Ok(Finding::Clean) => match self.objects.rename(&staged, &place).await {
-                    // Not found: somebody else has scanned and moved it meanwhile.
-                    Err(error) if !error.is_not_found() => return Err(error),
-                    _ => {}
-                },
+                Ok(Finding::Clean) => {
+                    if let Err(error) = self.objects.rename(&staged, &place).await {
+                        // Somebody else may have scanned and moved it meanwhile.
+                        if self.objects.head(&place).await?.is_none() {
+                            return Err(error);
+                        }
+                    }
+                }
                 Ok(Finding::Infected { signature }) => {
                     return self
                         .reject(file, Event::ScannedInfected, &format!("{signature} was found in it"))
