@@ -1,1 +1,10 @@
 //! Adapter: Docker Engine API.
+//!
+//! For now it only says whether an Engine answers. Carrying out plans is not implemented: [`DockerEngine`] says so with
+//! `K-ENGINE-005` and touches nothing.
+
+mod engine;
+mod probe;
+
+pub use engine::DockerEngine;
+pub use probe::{DockerStatus, probe};

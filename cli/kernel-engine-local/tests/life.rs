@@ -11,8 +11,8 @@ use kernel_core::planner::PlanOptions;
 use kernel_core::unit::{Target, UnitState};
 use kernel_engine::Engine;
 use kernel_engine_local::LogRequest;
-use support::project::converge;
-use support::{SECRET, World, free_port, name, unit};
+use support::project::{SECRET, converge};
+use support::{World, free_port, name, unit};
 
 #[tokio::test]
 async fn units_come_up_in_order_and_down_leaves_only_data() {

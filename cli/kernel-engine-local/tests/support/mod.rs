@@ -16,7 +16,7 @@ use kernel_engine::{Engine, Outcome};
 use kernel_engine_local::{LocalEngine, processes};
 use rustix::process::{Pid, Signal, kill_process};
 
-pub use project::{SECRET, Unit};
+pub use project::Unit;
 
 /// How long anything that should happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,111 @@
+//! Asks whether a Docker Engine answers.
+
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+/// How long the whole question may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Where an Engine listens when `DOCKER_HOST` does not say.
+const USUAL: &str = "unix:///var/run/docker.sock";
+
+/// Whether an Engine answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DockerStatus {
+    /// It does.
+    Available {
+        /// The newest version of its API, such as `1.41`.
+        api_version: String,
+        /// Its own version, such as `20.10.24`.
+        version: String,
+    },
+    /// It does not, or it can't be asked from here.
+    Unavailable {
+        /// Why, a few words.
+        reason: String,
+    },
+}
+
+/// Asks the Engine at `docker_host`, the value of `DOCKER_HOST`; at the usual socket when there is none. Takes two
+/// seconds at most. Only Unix sockets are understood.
+pub async fn probe(docker_host: Option<&str>) -> DockerStatus {
+    let host = docker_host.filter(|host| !host.is_empty()).unwrap_or(USUAL);
+    if !host.starts_with("unix://") {
+        return unavailable(format!("DOCKER_HOST is `{host}`; only `unix://` is understood"));
+    }
+    let client = match Docker::connect_with_unix(host, DEADLINE.as_secs(), API_DEFAULT_VERSION) {
+        Ok(client) => client,
+        Err(_) => return unavailable(format!("there is no socket at `{host}`")),
+    };
+    match tokio::time::timeout(DEADLINE, client.version()).await {
+        Ok(Ok(answer)) => DockerStatus::Available {
+            api_version: answer.api_version.unwrap_or_default(),
+            version: answer.version.unwrap_or_default(),
+        },
+        Ok(Err(error)) => unavailable(format!("`{host}` does not answer as an Engine: {error}")),
+        Err(_) => unavailable(format!("`{host}` does not answer within {} s", DEADLINE.as_secs())),
+    }
+}
+
+fn unavailable(reason: String) -> DockerStatus {
+    DockerStatus::Unavailable { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// A socket that gives one caller `answer`, or lets it wait when there is none.
+    async fn ask_one_that_answers(answer: Option<&'static str>) -> DockerStatus {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let count = stream.read(&mut request).await.unwrap();
+            assert!(String::from_utf8_lossy(&request[..count]).contains("/version"));
+            match answer {
+                Some(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+                None => std::future::pending().await,
+            }
+        });
+        let status = probe(Some(&format!("unix://{}", path.display()))).await;
+        server.abort();
+        status
+    }
+
+    #[tokio::test]
+    async fn an_engine_tells_its_versions() {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n\
+                      {\"ApiVersion\":\"1.41\",\"Version\":\"20.10.24\"}\n";
+        let expected =
+            DockerStatus::Available { api_version: "1.41".to_owned(), version: "20.10.24".to_owned() };
+        assert_eq!(ask_one_that_answers(Some(answer)).await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_not_waited_for() {
+        let DockerStatus::Unavailable { reason } = ask_one_that_answers(None).await else {
+            panic!("nobody answered");
+        };
+        assert!(reason.ends_with("does not answer within 2 s") || reason.contains("imeout"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn no_socket_and_other_transports_are_told() {
+        let reason = async |host| match probe(Some(host)).await {
+            DockerStatus::Unavailable { reason } => reason,
+            available => panic!("{available:?}"),
+        };
+        assert_eq!(
+            reason("unix:///nowhere/docker.sock").await,
+            "there is no socket at `unix:///nowhere/docker.sock`"
+        );
+        assert!(reason("tcp://127.0.0.1:2375").await.contains("only `unix://` is understood"));
+    }
+}
