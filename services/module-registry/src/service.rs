@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use svc_api::module_registry::v1::module_registry_service_server::ModuleRegistryServiceServer;
 use svc_clients::{Neighbour, events};
-use svc_kit::{BuildError, Configure, Context, Invalid, NeighbourUrl, Reader, Routes, Service};
-use svc_stores::Database;
+use svc_kit::{BuildError, Configure, Context, Invalid, NeighbourUrl, Reader, Routes, Secret, Service};
+use svc_stores::{Database, Store};
 
 use crate::installer::Installer;
 use crate::registry::Registry;
@@ -17,14 +17,14 @@ pub struct ModuleRegistry;
 
 /// What module-registry is configured by.
 pub struct Config {
-    database_url: String,
+    database_url: Secret,
     event_bus: NeighbourUrl,
     install_timeout_seconds: u64,
 }
 
 impl Configure for Config {
     fn configure(reader: &mut Reader<'_>) -> Result<Self, Invalid> {
-        let database_url = reader.required("DATABASE_URL", "sqlite://<absolute path>");
+        let database_url = reader.store(Store::Database);
         let event_bus = reader.required("EVENTS_URL", "the event-bus, such as http://event-bus:8080");
         let install_timeout_seconds = reader.or("MODULE_INSTALL_TIMEOUT_SEC", 120);
         Ok(Self {
@@ -40,7 +40,7 @@ impl Service for ModuleRegistry {
     type Config = Config;
 
     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
-        let database = Database::connect(&config.database_url).await?;
+        let database = Database::connect(config.database_url.expose()).await?;
         database.migrate(Self::NAME, MIGRATIONS).await?;
         let event_bus = Neighbour::new("event-bus", &config.event_bus, &context);
         events::spawn_relay(&context, &database, &event_bus);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use svc_api::money::v1::money_service_server::MoneyServiceServer;
 use svc_clients::{Neighbour, events};
-use svc_kit::{BuildError, Configure, Context, Invalid, NeighbourUrl, Reader, Routes, Service};
-use svc_stores::Database;
+use svc_kit::{BuildError, Configure, Context, Invalid, NeighbourUrl, Reader, Routes, Secret, Service};
+use svc_stores::{Database, Store};
 
 use crate::clock::SystemClock;
 use crate::ledger::Ledger;
@@ -16,7 +16,7 @@ pub struct Money;
 
 /// What money is configured by.
 pub struct Config {
-    database_url: String,
+    database_url: Secret,
     event_bus: NeighbourUrl,
     maximum_amount: i64,
     sweep_interval: Duration,
@@ -24,7 +24,7 @@ pub struct Config {
 
 impl Configure for Config {
     fn configure(reader: &mut Reader<'_>) -> Result<Self, Invalid> {
-        let database_url = reader.required("DATABASE_URL", "sqlite://<absolute path>");
+        let database_url = reader.store(Store::Database);
         let event_bus = reader.required("EVENTS_URL", "the event-bus, such as http://event-bus:8080");
         let maximum_amount = reader.or("MONEY_MAX_AMOUNT", 10_000_000);
         if let Ok(..=0) = maximum_amount {
@@ -45,7 +45,7 @@ impl Service for Money {
     type Config = Config;
 
     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
-        let database = Database::connect(&config.database_url).await?;
+        let database = Database::connect(config.database_url.expose()).await?;
         database.migrate(Self::NAME, MIGRATIONS).await?;
         let event_bus = Neighbour::new("event-bus", &config.event_bus, &context);
         events::spawn_relay(&context, &database, &event_bus);

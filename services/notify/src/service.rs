@@ -6,9 +6,10 @@ use axum::{Router, routing::get};
 use svc_api::notify::v1::notify_service_server::NotifyServiceServer;
 use svc_clients::{Neighbour, events};
 use svc_kit::{
-    BuildError, Configure, Context, Invalid, NeighbourUrl, Problem, Reader, Routes, Service, http_problem,
+    BuildError, Configure, Context, Invalid, NeighbourUrl, Problem, Reader, Routes, Secret, Service,
+    http_problem,
 };
-use svc_stores::{Database, tasks};
+use svc_stores::{Database, Store, tasks};
 
 use crate::adapters::Adapters;
 use crate::courier::Courier;
@@ -21,16 +22,16 @@ pub struct Notify;
 
 /// What notify is configured by.
 pub struct Config {
-    database_url: String,
-    tasks_url: String,
+    database_url: Secret,
+    tasks_url: Secret,
     event_bus: NeighbourUrl,
     attempt_timeout_seconds: u64,
 }
 
 impl Configure for Config {
     fn configure(reader: &mut Reader<'_>) -> Result<Self, Invalid> {
-        let database_url = reader.required("DATABASE_URL", "sqlite://<absolute path>");
-        let tasks_url = reader.required("TASKS_URL", "sqlite://<absolute path>");
+        let database_url = reader.store(Store::Database);
+        let tasks_url = reader.store(Store::Tasks);
         let event_bus = reader.required("EVENTS_URL", "the event-bus, such as http://event-bus:8080");
         let attempt_timeout_seconds = reader.or("NOTIFY_ADAPTER_TIMEOUT_SEC", 10);
         if let Ok(seconds) = attempt_timeout_seconds
@@ -55,9 +56,9 @@ impl Service for Notify {
     type Config = Config;
 
     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
-        let database = Database::connect(&config.database_url).await?;
+        let database = Database::connect(config.database_url.expose()).await?;
         database.migrate(Self::NAME, MIGRATIONS).await?;
-        let queue = tasks::connect(&config.tasks_url).await?;
+        let queue = tasks::connect(config.tasks_url.expose()).await?;
         let event_bus = Neighbour::new("event-bus", &config.event_bus, &context);
         events::spawn_relay(&context, &database, &event_bus);
 
