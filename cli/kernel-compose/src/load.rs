@@ -56,10 +56,11 @@ fn run(
         reader: request.reader,
         home,
         sources,
-        told,
+        told: &mut told,
         diagnostics,
+        including: Vec::new(),
     };
-    let declared = combiner.combine(tree, base, request.files);
+    let declared = combiner.combine(tree, base);
 
     let mut model = normalise::file(declared.clone(), base, diagnostics);
     complete::complete(&mut model, &name, directory, &environment, diagnostics);

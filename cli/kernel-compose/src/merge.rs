@@ -9,16 +9,16 @@ use crate::schema::{self, Attribute, Shape, Short};
 use crate::short;
 use crate::tree::{Entry, Mapping, Node, Tag, Value};
 
-/// Merges `over` into `base`, both whole files.
+/// Merges `over` into `base`, both whole files. Tags stay, because they also mean what `extends` brings in later;
+/// [`settle`] takes them off in the end.
 pub fn merge(base: Node, over: Node, diagnostics: &mut Vec<Diagnostic>) -> Node {
     merge_as(base, over, Shape::Object(schema::TOP), diagnostics)
 }
 
 /// Merges two values of one shape.
 pub fn merge_as(base: Node, over: Node, shape: Shape, diagnostics: &mut Vec<Diagnostic>) -> Node {
-    let span = over.span;
     let mut merge = Merge { place: Place::default(), diagnostics };
-    merge.node(base, over, shape).unwrap_or(Node::new(Value::Null, span))
+    merge.node(base, over, shape)
 }
 
 struct Merge<'a> {
@@ -27,21 +27,30 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// Nothing comes back when the attribute was reset.
-    fn node(&mut self, base: Node, over: Node, shape: Shape) -> Option<Node> {
-        match over.tag {
-            Some(Tag::Reset) => return None,
-            Some(Tag::Override) => return settle(over),
+    fn node(&mut self, mut base: Node, mut over: Node, shape: Shape) -> Node {
+        if over.tag.is_some() {
+            return over;
+        }
+        match base.tag.take() {
+            // Nothing below a reset is to come through any more.
+            Some(Tag::Reset) => {
+                over.tag = Some(Tag::Override);
+                return over;
+            }
+            Some(Tag::Override) => {
+                let merged = self.node(base, over, shape);
+                return Node { tag: Some(Tag::Override), ..merged };
+            }
             None => {}
         }
         if over.is_null() {
-            return Some(base);
+            return base;
         }
         if base.is_null() {
-            return settle(over);
+            return over;
         }
         match shape {
-            Shape::Command | Shape::HealthTest | Shape::Short(Short::Ulimit, _) => settle(over),
+            Shape::Command | Shape::HealthTest | Shape::Short(Short::Ulimit, _) => over,
             Shape::Text
             | Shape::Path
             | Shape::Context
@@ -49,11 +58,11 @@ impl Merge<'_> {
             | Shape::Integer
             | Shape::Number
             | Shape::Bytes
-            | Shape::Duration => settle(over),
+            | Shape::Duration => over,
             Shape::Texts | Shape::TextOrTexts | Shape::Paths => {
-                self.lists(short::listed(base), short::listed(over)).map(unique_texts)
+                unique_texts(self.lists(short::listed(base), short::listed(over)))
             }
-            Shape::Hosts => self.lists(short::hosts(base), short::hosts(over)).map(unique_texts),
+            Shape::Hosts => unique_texts(self.lists(short::hosts(base), short::hosts(over))),
             Shape::Pairs => self.mappings(short::pairs(base), short::pairs(over), |_| Shape::Text, true),
             Shape::Keys(value) => self.mappings(short::keys(base), short::keys(over), |_| *value, false),
             Shape::Map(value) => self.mappings(base, over, |_| *value, false),
@@ -65,7 +74,7 @@ impl Merge<'_> {
             Shape::Logging(table) => {
                 let driver = |node: &Node| node.get("driver").and_then(Node::as_text).map(str::to_owned);
                 match (driver(&base), driver(&over)) {
-                    (Some(left), Some(right)) if left != right => settle(over),
+                    (Some(left), Some(right)) if left != right => over,
                     _ => self.mappings(base, over, |key| attribute_shape(table, key), false),
                 }
             }
@@ -80,51 +89,39 @@ impl Merge<'_> {
     }
 
     /// Merges key by key. With `replace` a later value takes the place of the earlier one, also when it is nothing.
-    fn mappings(
-        &mut self,
-        base: Node,
-        over: Node,
-        shape: impl Fn(&str) -> Shape,
-        replace: bool,
-    ) -> Option<Node> {
+    fn mappings(&mut self, base: Node, over: Node, shape: impl Fn(&str) -> Shape, replace: bool) -> Node {
         let (span, at) = (base.span, over.span);
         match (base.value, over.value) {
             (Value::Mapping(mut merged), Value::Mapping(entries)) => {
                 for Entry { key, key_span, value } in entries {
-                    if value.tag == Some(Tag::Reset) {
-                        merged.remove(&key);
-                        continue;
-                    }
                     self.place.key(&key);
-                    let earlier = merged.get_mut(&key).filter(|_| !replace);
+                    let earlier = merged.get_mut(&key).filter(|earlier| !replace || earlier.tag.is_some());
                     let earlier = earlier.map(|node| std::mem::replace(node, Node::new(Value::Null, at)));
                     let value = match earlier {
                         Some(earlier) => self.node(earlier, value, shape(&key)),
-                        None => settle(value),
+                        None => value,
                     };
-                    if let Some(value) = value {
-                        merged.set(key, key_span, value);
-                    }
+                    merged.set(key, key_span, value);
                     self.place.up();
                 }
-                Some(Node::new(Value::Mapping(merged), span))
+                Node::new(Value::Mapping(merged), span)
             }
             (base, over) => self.mismatch(Node::new(base, span), &Node::new(over, at)),
         }
     }
 
-    fn lists(&mut self, base: Node, over: Node) -> Option<Node> {
+    fn lists(&mut self, base: Node, over: Node) -> Node {
         let (span, at) = (base.span, over.span);
         match (base.value, over.value) {
             (Value::Sequence(mut items), Value::Sequence(more)) => {
-                items.extend(more.into_iter().filter_map(settle));
-                Some(Node::new(Value::Sequence(items), span))
+                items.extend(more);
+                Node::new(Value::Sequence(items), span)
             }
             (base, over) => self.mismatch(Node::new(base, span), &Node::new(over, at)),
         }
     }
 
-    fn keyed(&mut self, base: Node, over: Node, key: &str, shape: Shape) -> Option<Node> {
+    fn keyed(&mut self, base: Node, over: Node, key: &str, shape: Shape) -> Node {
         let (span, at) = (base.span, over.span);
         match (base.value, over.value) {
             (Value::Sequence(mut items), Value::Sequence(more)) => {
@@ -136,29 +133,27 @@ impl Merge<'_> {
                     match found {
                         Some(earlier) => {
                             let base = std::mem::replace(earlier, Node::new(Value::Null, at));
-                            if let Some(merged) = self.node(base, item, shape) {
-                                *earlier = merged;
-                            }
+                            *earlier = self.node(base, item, shape);
                         }
-                        None => items.extend(settle(item)),
+                        None => items.push(item),
                     }
                 }
-                Some(Node::new(Value::Sequence(items), span))
+                Node::new(Value::Sequence(items), span)
             }
             (base, over) => self.mismatch(Node::new(base, span), &Node::new(over, at)),
         }
     }
 
-    fn anything(&mut self, base: Node, over: Node) -> Option<Node> {
+    fn anything(&mut self, base: Node, over: Node) -> Node {
         match (&base.value, &over.value) {
             (Value::Mapping(_), Value::Mapping(_)) => self.mappings(base, over, |_| Shape::Any, false),
             (Value::Sequence(_), Value::Sequence(_)) => self.lists(base, over),
-            (Value::Scalar(_), Value::Scalar(_)) => settle(over),
+            (Value::Scalar(_), Value::Scalar(_)) => over,
             _ => self.mismatch(base, &over),
         }
     }
 
-    fn mismatch(&mut self, base: Node, over: &Node) -> Option<Node> {
+    fn mismatch(&mut self, base: Node, over: &Node) -> Node {
         let message = format!("{}: {} can't be merged into {}", self.place, over.describe(), base.describe());
         self.diagnostics.push(
             Diagnostic::error(codes::MERGE_SHAPE, message)
@@ -166,7 +161,7 @@ impl Merge<'_> {
                 .at(base.span, base.describe())
                 .help("write both in one shape, or replace the earlier one: put `!override` before the later value"),
         );
-        Some(base)
+        base
     }
 }
 
@@ -175,8 +170,8 @@ fn attribute_shape(table: &'static [Attribute], key: &str) -> Shape {
     schema::find(table, key).map_or(Shape::Any, |attribute| attribute.shape)
 }
 
-/// Takes the tags off a tree that nothing is merged into: what was to be reset goes.
-fn settle(mut node: Node) -> Option<Node> {
+/// Takes the tags off a tree that nothing more is merged into: what was to be reset goes.
+pub fn settle(mut node: Node) -> Option<Node> {
     if node.tag.take() == Some(Tag::Reset) {
         return None;
     }

@@ -1,5 +1,5 @@
 //! The files in `docker/`, read with the pins and with stand-ins for what `kernel` makes.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod common;
 
@@ -27,15 +27,16 @@ fn docker(files: &[&str], environment: &[(&str, &str)]) -> Project {
     let mut sources = Sources::default();
     let folder = root().join("docker");
     let add = |sources: &mut Sources, path: PathBuf| {
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         sources.add(path.file_name().unwrap().to_string_lossy(), text)
     };
     let ids: Vec<_> = files.iter().map(|name| add(&mut sources, folder.join(name))).collect();
     let env_files = [add(&mut sources, root().join("versions.env"))];
-    let mut generated: BTreeMap<String, String> =
-        generated_variables(&ids, &sources).into_iter().map(|name| (name.clone(), format!("made-{name}"))).collect();
-    // Overlays that extend the full stack use its variables, and list those that they need.
-    generated.entry("INTERNAL_TOKEN".into()).or_insert_with(|| "made".into());
+    let generated: BTreeMap<String, String> = generated_variables(&ids, &sources)
+        .into_iter()
+        .map(|name| (name.clone(), format!("made-{name}")))
+        .collect();
     let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let request = LoadRequest {
         files: &ids,
@@ -78,7 +79,9 @@ fn the_twelve_services_are_ours() {
     let ours: Vec<&str> = project
         .services
         .values()
-        .filter(|service| service.kernel.as_ref().is_some_and(|kernel| kernel.package.as_ref() == Some(&service.name)))
+        .filter(|service| {
+            service.kernel.as_ref().is_some_and(|kernel| kernel.package.as_ref() == Some(&service.name))
+        })
         .map(|service| service.name.as_str())
         .collect();
     assert_eq!(ours, OURS);
@@ -104,7 +107,9 @@ fn the_port_table() {
     let table: BTreeMap<String, Vec<u16>> = project
         .services
         .values()
-        .map(|service| (service.name.clone(), service.ports.iter().filter_map(|port| port.published).collect()))
+        .map(|service| {
+            (service.name.clone(), service.ports.iter().filter_map(|port| port.published).collect())
+        })
         .collect();
     let expected = [
         ("audit", vec![8086]),
@@ -135,7 +140,8 @@ fn the_port_table() {
             assert!(port.host_ip.is_some_and(|address| address.is_loopback()), "{}", service.name);
         }
     }
-    let local: Vec<u16> = project.services["gateway"].local_ports().filter_map(|port| port.published).collect();
+    let local: Vec<u16> =
+        project.services["gateway"].local_ports().filter_map(|port| port.published).collect();
     assert_eq!(local, [8080, 18000, 8443]);
 }
 
@@ -186,9 +192,11 @@ fn an_infra_service_answers_for_the_variables_of_its_dependents() {
     assert_eq!(embedded.into_iter().collect::<Vec<_>>(), stores);
     for name in OURS {
         let service = &project.services[name];
-        for variable in service.environment.iter().filter(|variable| stores.contains(&variable.name.as_str())) {
+        for variable in service.environment.iter().filter(|variable| stores.contains(&variable.name.as_str()))
+        {
             let value = variable.value.expose();
-            let host = project.services.keys().find(|host| value.contains(&format!("{}:", host)) && *host != name);
+            let host =
+                project.services.keys().find(|host| value.contains(&format!("{}:", host)) && *host != name);
             assert!(host.is_some(), "{name}: {} names no service of the platform", variable.name);
         }
         for (needed, dependency) in &service.depends_on {
@@ -202,7 +210,8 @@ fn an_infra_service_answers_for_the_variables_of_its_dependents() {
 #[test]
 fn no_password_stands_in_the_output_of_config() {
     let project = platform();
-    let shown = kernel_compose::render::yaml(&project).unwrap() + &kernel_compose::render::json(&project).to_string();
+    let shown =
+        kernel_compose::render::yaml(&project).unwrap() + &kernel_compose::render::json(&project).to_string();
     assert!(!shown.contains("made-"), "{}", &shown[shown.find("made-").unwrap()..][..60]);
     assert!(shown.contains("INTERNAL_TOKEN: ${INTERNAL_TOKEN:?"));
     assert!(!format!("{project:?}").contains("made-"), "in the debug output");
@@ -212,7 +221,11 @@ fn no_password_stands_in_the_output_of_config() {
 fn in_ci_nothing_is_kept_and_health_is_asked_often() {
     let project = docker(&["docker-compose.yml", "docker-compose.ci.yml"], &[]);
     assert_hardened(&project);
-    assert_eq!(project.volumes.keys().collect::<Vec<_>>(), ["gateway-tls"], "the certificate that two services share");
+    assert_eq!(
+        project.volumes.keys().collect::<Vec<_>>(),
+        ["gateway-tls"],
+        "the certificate that two services share"
+    );
     for service in project.services.values() {
         let interval = service.healthcheck.as_ref().unwrap().interval.unwrap();
         assert!(interval.as_secs() <= 2, "{}: {interval:?}", service.name);
@@ -255,8 +268,37 @@ fn a_sandbox_has_one_way_in() {
     let published: Vec<_> = project
         .services
         .values()
-        .flat_map(|service| service.ports.iter().map(|port| (service.name.as_str(), port.published, port.target)))
+        .flat_map(|service| {
+            service.ports.iter().map(|port| (service.name.as_str(), port.published, port.target))
+        })
         .collect();
     assert_eq!(published, [("envoy", Some(9000), 8080)]);
     assert_eq!(project.networks["default"].name, "sandbox-acme_default");
+}
+
+#[test]
+fn every_version_is_a_pin_and_every_pin_is_used() {
+    use kernel_core::pins::{Kind, Pins};
+    let mut sources = Sources::default();
+    let mut files = Vec::new();
+    let mut paths = vec!["rust-toolchain.toml".to_owned(), "Cargo.toml".to_owned(), ".ci/run".to_owned()];
+    for folder in ["docker", "docker/feature-flags"] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        paths.extend(
+            entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy())),
+        );
+    }
+    paths.sort();
+    for path in paths {
+        if let Some(kind) = Kind::of(&path) {
+            let text = std::fs::read_to_string(root().join(&path)).unwrap();
+            files.push((kind, sources.add(path, text)));
+        }
+    }
+    assert_eq!(files.len(), 11);
+    let text = std::fs::read_to_string(root().join("versions.env")).unwrap();
+    let source = sources.add("versions.env", text.as_str());
+    let (pins, mut problems) = Pins::parse(source, &text);
+    problems.extend(pins.check(&files, &sources).diagnostics);
+    assert_eq!(common::told(&problems, &sources), "");
 }

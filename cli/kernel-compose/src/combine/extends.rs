@@ -1,0 +1,162 @@
+//! `extends`: a service takes what another one says, and says the rest itself.
+
+use std::collections::BTreeMap;
+
+use kernel_core::diagnostic::Diagnostic;
+use kernel_core::source::Span;
+
+use super::{Combiner, circle};
+use crate::codes;
+use crate::merge;
+use crate::normalise::{self, Base, path};
+use crate::schema::{SERVICE, Shape};
+use crate::suggest;
+use crate::tree::{Entry, Mapping, Node, Value};
+
+/// A service and the file that it is in; the project's own files have no path.
+type Key = (Option<String>, String);
+
+impl Combiner<'_> {
+    /// Puts every service over the one that it extends.
+    pub(super) fn extends(&mut self, mut tree: Node, base: Base<'_>) -> Node {
+        let Some(Node { value: Value::Mapping(services), .. }) =
+            (if let Value::Mapping(top) = &mut tree.value { top.get_mut("services") } else { None })
+        else {
+            return tree;
+        };
+        if services.iter().all(|entry| entry.value.get("extends").is_none()) {
+            return tree;
+        }
+        let raw = std::mem::take(services);
+        let mut stage =
+            Extends { combiner: self, own: &raw, base, files: BTreeMap::new(), chain: Vec::new() };
+        let mut resolved = Mapping::default();
+        for entry in &raw {
+            let value = match entry.value.get("extends") {
+                Some(_) => stage.service(&entry.value, &entry.key, None),
+                None => entry.value.clone(),
+            };
+            resolved.push(entry.key.clone(), entry.key_span, value);
+        }
+        *services = resolved;
+        tree
+    }
+}
+
+struct Extends<'a, 'b> {
+    combiner: &'a mut Combiner<'b>,
+    own: &'a Mapping,
+    base: Base<'a>,
+    /// Other files that were read; nothing when one can't be.
+    files: BTreeMap<String, Option<Node>>,
+    chain: Vec<Key>,
+}
+
+impl Extends<'_, '_> {
+    /// The service with everything that it extends below it. `file` is the one that it stands in.
+    fn service(&mut self, service: &Node, name: &str, file: Option<&str>) -> Node {
+        let key = (file.map(str::to_owned), name.to_owned());
+        let mut own = service.clone();
+        let extends =
+            if let Value::Mapping(mapping) = &mut own.value { mapping.remove("extends") } else { None };
+        let Some(extends) = extends else { return own };
+        let Some((wanted, wanted_file, place)) = self.target(&extends, file) else { return own };
+        self.chain.push(key);
+        let target = (wanted_file.clone(), wanted.clone());
+        let base = if let Some(start) = self.chain.iter().position(|key| *key == target) {
+            let mut names: Vec<String> = self.chain[start..].iter().map(shown).collect();
+            names.push(shown(&target));
+            self.combiner.diagnostics.push(circle(codes::EXTENDS, "extends", &names, place));
+            None
+        } else {
+            self.find(&wanted, wanted_file.as_deref(), place)
+        };
+        self.chain.pop();
+        let Some(base) = base.and_then(merge::settle) else { return own };
+        let foreign = wanted_file.as_deref() != file;
+        let base = match wanted_file.as_deref().filter(|_| foreign) {
+            // Its paths are relative to where it stands, so it is written out there.
+            Some(path) => {
+                let there = Base { directory: path::parent(path), home: self.base.home };
+                normalise::service(base, &wanted, there, self.combiner.diagnostics)
+            }
+            None => base,
+        };
+        merge::merge_as(base, own, Shape::Object(SERVICE), self.combiner.diagnostics)
+    }
+
+    /// Which service is extended: its name, the path of its file, and the place that says so.
+    fn target(&mut self, extends: &Node, file: Option<&str>) -> Option<(String, Option<String>, Span)> {
+        let text = |node: Option<&Node>| node.and_then(Node::as_text).map(str::to_owned);
+        let (service, other) = match &extends.value {
+            Value::Scalar(scalar) => (Some(scalar.text().to_owned()), None),
+            Value::Mapping(mapping) => {
+                for Entry { key, key_span, .. } in mapping {
+                    if key != "service" && key != "file" {
+                        self.combiner.diagnostics.push(
+                            Diagnostic::error(
+                                codes::UNKNOWN_ATTRIBUTE,
+                                format!("`extends` knows no attribute `{key}`"),
+                            )
+                            .at(*key_span, "unknown")
+                            .help("known here: `service`, `file`"),
+                        );
+                    }
+                }
+                (text(mapping.get("service")), text(mapping.get("file")))
+            }
+            _ => (None, None),
+        };
+        let Some(service) = service else {
+            self.combiner.diagnostics.push(
+                Diagnostic::error(codes::EXTENDS, "`extends` does not say which service")
+                    .at(extends.span, "no `service`")
+                    .help("write `extends: SERVICE`, or `extends: { file: PATH, service: SERVICE }`"),
+            );
+            return None;
+        };
+        let directory = file.map_or(self.base.directory, path::parent);
+        let other = other.map(|other| path::absolute(directory, &other)).or(file.map(str::to_owned));
+        let place = extends.get("service").map_or(extends.span, |node| node.span);
+        Some((service, other, place))
+    }
+
+    fn find(&mut self, name: &str, file: Option<&str>, place: Span) -> Option<Node> {
+        let services = match file {
+            None => self.own.clone(),
+            Some(path) => {
+                if !self.files.contains_key(path) {
+                    let read = self.combiner.read(path, place, codes::EXTENDS);
+                    self.files.insert(path.to_owned(), read);
+                }
+                let tree = self.files.get(path)?.as_ref()?;
+                tree.get("services").and_then(Node::as_mapping).cloned().unwrap_or_default()
+            }
+        };
+        if let Some(service) = services.get(name) {
+            return Some(self.service(service, name, file));
+        }
+        let within = file.map_or_else(|| "this project".to_owned(), |path| format!("`{path}`"));
+        let near = suggest::nearest(name, services.iter().map(|entry| entry.key.as_str()));
+        let help = near.map_or_else(
+            || "name a service that is there".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        self.combiner.diagnostics.push(
+            Diagnostic::error(
+                codes::EXTENDS,
+                format!("the extended service `{name}` does not exist in {within}"),
+            )
+            .at(place, "no such service")
+            .help(help),
+        );
+        None
+    }
+}
+
+fn shown((file, name): &Key) -> String {
+    match file {
+        Some(file) => format!("{name} in {file}"),
+        None => name.clone(),
+    }
+}
