@@ -14,6 +14,7 @@ pub mod select;
 pub mod setup;
 pub mod smoke;
 pub mod status;
+pub mod versions;
 pub mod workspace;
 
 pub use failure::{Failure, problem};

@@ -19,6 +19,7 @@ mod smoke;
 mod start;
 mod stop;
 mod up;
+mod versions;
 
 use clap::Subcommand;
 use kernel_core::exit::ExitCode;
@@ -51,6 +52,8 @@ pub enum Command {
     Setup(setup::Arguments),
     /// Show the project as it is understood
     Config(config::Arguments),
+    /// Show every pinned version and where it is used
+    Versions(versions::Arguments),
     /// Say what an error code means and what to do about it
     Explain(explain::Arguments),
     /// Tell about a command or a topic
@@ -85,6 +88,7 @@ impl Command {
             Self::Smoke(arguments) => smoke::run(context, arguments),
             Self::Setup(arguments) => setup::run(context, arguments),
             Self::Config(arguments) => config::run(context, arguments),
+            Self::Versions(arguments) => versions::run(context, arguments),
             Self::Explain(arguments) => explain::run(context, arguments),
             Self::Help(arguments) => help::run(context, arguments),
             Self::Completions(arguments) => completions::run(context, arguments),
