@@ -32,6 +32,8 @@ pub mod header {
     pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     /// The client's own `user-agent`, which on an inner call would be that of our client.
     pub const CLIENT_AGENT: HeaderName = HeaderName::from_static("x-user-agent");
+    /// What only a part of the platform may say.
+    pub(crate) const IDENTITY: [HeaderName; 3] = [USER, TENANT, ROLES];
     /// What the caller is willing to wait, in gRPC's notation.
     pub const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 }

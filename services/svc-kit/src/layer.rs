@@ -45,11 +45,33 @@ impl Shared {
         let methods = methods.chain(ours.map(str::to_owned)).collect();
         Shared { metrics, internal_token, permits: Semaphore::new(request_limit), methods }
     }
+
+    /// Whether a part of the platform calls.
+    fn is_internal(&self, headers: &HeaderMap) -> bool {
+        let token = headers.get(header::INTERNAL_TOKEN);
+        token.is_some_and(|token| self.internal_token.matches(token.as_bytes()))
+    }
+}
+
+/// What a router of its own, such as the gateway's fallback, tells in the extensions of its answer: the metrics are
+/// labelled with it.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The template of the route, never the path itself.
+    pub route: String,
+    /// The tenant, if one is known for sure.
+    pub tenant: Option<String>,
 }
 
 /// The outermost layer, around every route.
 pub(crate) async fn observe(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
+    if !shared.is_internal(request.headers()) {
+        // Only a part of the platform may say who calls. The gateway's clients have no say in it.
+        for name in header::IDENTITY {
+            request.headers_mut().remove(name);
+        }
+    }
     let context = Arc::new(RequestContext::from_headers(request.headers()));
     request.extensions_mut().insert(Arc::clone(&context));
     let grpc = is_grpc(request.headers());
@@ -81,6 +103,10 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, mut request: Requ
         let watch = CallWatch { shared, route, start, span, done: false };
         return watch.over(response);
     }
+    let (route, tenant) = match response.extensions_mut().remove::<Answered>() {
+        Some(Answered { route, tenant }) => (route, tenant),
+        None => (route, tenant),
+    };
     let status = response.status().as_u16();
     let duration = start.elapsed();
     span.in_scope(|| tracing::debug!(status, milliseconds = duration.as_millis(), "answered"));
@@ -92,8 +118,7 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, mut request: Requ
 
 /// Lets only callers pass that carry the internal token.
 pub(crate) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let token = request.headers().get(header::INTERNAL_TOKEN);
-    if token.is_some_and(|token| shared.internal_token.matches(token.as_bytes())) {
+    if shared.is_internal(request.headers()) {
         return next.run(request).await;
     }
     let problem = Problem::unauthenticated(

@@ -73,6 +73,7 @@ pub use caller::{Caller, RequestContext, header};
 pub use environment::{
     Complaint, ConfigurationError, Configure, Environment, Invalid, NeighbourUrl, Reader, Setting,
 };
+pub use layer::Answered;
 pub use metrics::Metrics;
 pub use problem::{IntoChain, Problem, Violation};
 pub use readiness::{Latch, Readiness};

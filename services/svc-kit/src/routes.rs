@@ -81,10 +81,13 @@ impl Routes {
     pub fn also_on<L>(mut self, name: impl Into<String>, listener: L) -> Routes
     where
         L: axum::serve::Listener,
-        L::Addr: std::fmt::Debug,
+        L::Addr: std::fmt::Debug + Clone + Sync + 'static,
     {
         let serve: Serve = Box::new(move |router, shutdown| {
             let stop = async move { shutdown.requested().await };
+            // The address of the peer is known only of a listener that is tapped.
+            let listener = axum::serve::ListenerExt::tap_io(listener, |_| {});
+            let router = router.into_make_service_with_connect_info::<L::Addr>();
             Box::pin(async move { axum::serve(listener, router).with_graceful_shutdown(stop).await })
         });
         self.more_listeners.push((name.into(), serve));

@@ -105,6 +105,7 @@ pub(crate) async fn start_with<S: Service>(
         let _ = stream.set_nodelay(true);
     });
     servers.push(tokio::spawn(async move {
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await }).await
     }));
     health::report(&reporter, &names, false).await;
