@@ -42,14 +42,14 @@ async fn start(data: &Path) -> Running {
         .spawn()
         .unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-    while let Some(line) = output.next_line().await.unwrap() {
+    loop {
+        let line = output.next_line().await.unwrap().expect("the service ended before it listened");
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         if line["message"] == "listening" {
             let url = format!("http://{}", line["address"].as_str().unwrap());
             return Running { child, url, _output: output };
         }
     }
-    panic!("the service ended before it listened");
 }
 
 /// The id of the file, or nothing when the service was gone before it answered.
