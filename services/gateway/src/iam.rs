@@ -37,8 +37,12 @@ impl Iam {
     fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         let mut headers = http::HeaderMap::new();
-        if let Some(context) = RequestContext::current() {
-            context.write_to(&mut headers);
+        if let Some(current) = RequestContext::current() {
+            // The gateway asks in its own name: of the request only id and trace go along.
+            let mut own = RequestContext::of_platform(None);
+            own.request_id.clone_from(&current.request_id);
+            own.trace = current.trace.clone();
+            own.write_to(&mut headers);
         }
         if let Ok(mut token) = HeaderValue::try_from(self.token.expose()) {
             token.set_sensitive(true);

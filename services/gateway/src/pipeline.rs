@@ -16,8 +16,11 @@ use std::{
 };
 
 use axum::{body::Body, extract::ConnectInfo};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::USER_AGENT};
-use svc_kit::{RequestContext, Secret, Shutdown, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, USER_AGENT},
+};
+use svc_kit::{Answered, RequestContext, Secret, Shutdown, header};
 
 use crate::{
     cors::Cors,
@@ -110,6 +113,11 @@ impl Gateway {
             headers.insert(HeaderName::from_static("x-ratelimit-remaining"), remaining.into());
         }
         log(&context, &method, &path, &seen, response.status(), start.elapsed());
+        if let Some(route) = seen.route {
+            let tenant = seen.identity.as_deref().and_then(|identity| identity.tenant);
+            let tenant = tenant.map(|tenant| tenant.to_string());
+            response.extensions_mut().insert(Answered { route: route.path.clone(), tenant });
+        }
         response
     }
 
@@ -137,7 +145,14 @@ impl Gateway {
         let upstream = self.upstreams.get(&route.area).ok_or_else(Refusal::unknown_route)?;
         let outgoing = self.outgoing(context, identity.as_deref(), client, request.headers());
         match &route.target {
-            Target::Raw => self.proxy.pass(upstream, request, outgoing).await,
+            Target::Raw => {
+                let mut request = request;
+                if identity.is_some() {
+                    // It has done its work. On a public route it may be meant for the service.
+                    request.headers_mut().remove(AUTHORIZATION);
+                }
+                self.proxy.pass(upstream, request, outgoing).await
+            }
             Target::Rpc(rpc) => {
                 let tenant = identity.and_then(|identity| identity.tenant).map(|tenant| tenant.to_string());
                 // iam decides itself which tenant its callers may name: they switch to one, or act in one.

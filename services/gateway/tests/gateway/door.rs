@@ -63,7 +63,7 @@ async fn a_client_cannot_say_who_it_is() {
     assert_eq!(told["metadata"]["x-roles"], "Member");
     assert_eq!(told["metadata"]["x-internal-token"], svc_testkit::INTERNAL_TOKEN);
     assert_eq!(told["metadata"]["x-user-agent"], "me");
-    assert_ne!(told["metadata"]["x-forwarded-for"], "203.0.113.9");
+    assert_eq!(told["metadata"]["x-forwarded-for"], "127.0.0.1");
     assert_eq!(told["request"], json!({"tenantId": world.tenant, "probe": {"tenantId": world.tenant}}));
 
     let anonymous =
@@ -240,6 +240,35 @@ async fn a_tenant_has_so_many_requests_per_minute_and_its_admins_more() {
         world.send("GET", "/v1/probe-names", &[("authorization", &other)], &Json::Null).await.status,
         200
     );
+}
+
+#[tokio::test]
+async fn an_address_without_a_token_has_so_many_requests_too() {
+    let variables = [("RATE_LIMIT_ANONYMOUS_PER_MINUTE", "2"), ("TRUSTED_PROXIES", "1")];
+    let world = World::with(&variables).await;
+    let ask = async |chain: &str| {
+        world.send("GET", "/v1/probes/p", &[("x-forwarded-for", chain)], &Json::Null).await.status.as_u16()
+    };
+    // The last address is what the proxy saw; what stands before it is what clients say.
+    assert_eq!(ask("203.0.113.1, 198.51.100.7").await, 200);
+    assert_eq!(ask("203.0.113.2, 198.51.100.7").await, 200);
+    assert_eq!(ask("203.0.113.3, 198.51.100.7").await, 429);
+    assert_eq!(ask("198.51.100.8").await, 200);
+}
+
+#[tokio::test]
+async fn metrics_name_routes_and_tenants_but_never_what_clients_make_up() {
+    let world = World::new().await;
+    world.ask("DELETE", "/v1/probes/secret-id", &Json::Null).await;
+    let lie = [("x-tenant-id", "0199a000-0000-7000-8000-00000000dead")];
+    world.send("GET", "/v1/nowhere", &lie, &Json::Null).await;
+    let metrics = world.ask_anonymously("GET", "/metrics", &Json::Null).await.text;
+    let labels = format!(
+        r#"method="DELETE",route="/v1/probes/{{id}}",status_code="204",tenant_id="{}""#,
+        world.tenant
+    );
+    assert!(metrics.contains(&labels), "{metrics}");
+    assert!(!metrics.contains("secret-id") && !metrics.contains("dead"), "{metrics}");
 }
 
 #[tokio::test]

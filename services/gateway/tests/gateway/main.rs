@@ -5,6 +5,7 @@ mod door;
 mod errors;
 mod keys;
 mod neighbours;
+mod platform;
 mod protos;
 mod raw;
 mod routing;

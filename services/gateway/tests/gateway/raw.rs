@@ -56,6 +56,8 @@ async fn twenty_megabytes_pass_without_being_held() {
     assert_eq!(told["headers"]["x-request-id"], "upload-1");
     assert_eq!(told["headers"]["content-type"], "application/octet-stream");
     assert!(told["headers"].get("x-hop").is_none());
+    assert!(told["headers"].get("authorization").is_none(), "the token stays at the door");
+    assert_eq!(told["headers"]["x-forwarded-for"], "127.0.0.1");
     assert_eq!((answer.header("x-kept"), answer.header("x-hop")), ("yes", ""));
 }
 
