@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `billing` service.
+
+fn main() -> std::process::ExitCode {
+    svc_kit::run::<billing::Billing>()
+}
