@@ -160,7 +160,7 @@ impl<'a> Planner<'a> {
                 Verdict { stop, start: None, unfinished: false }
             }
             Target::Running => match found {
-                None => Verdict { stop: None, start: Some(Self::first(process)), unfinished: false },
+                None => Verdict { stop: None, start: Some(Cause::NotFound), unfinished: false },
                 Some(found) => self.judge_found(item, process, found),
             },
         })
@@ -204,13 +204,6 @@ impl<'a> Planner<'a> {
             UnitState::Starting | UnitState::Ready | UnitState::Unready | UnitState::Restarting => {
                 Verdict { stop: None, start: None, unfinished: true }
             }
-        }
-    }
-
-    fn first(process: &DesiredProcess) -> Cause {
-        match process.package.as_ref().and_then(|package| package.stale.clone()) {
-            Some(reason) => Cause::Stale { reason },
-            None => Cause::NotFound,
         }
     }
 

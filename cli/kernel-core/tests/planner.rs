@@ -116,6 +116,19 @@ fn a_stale_package_is_built_before_what_runs_is_ended() {
 }
 
 #[test]
+fn what_is_not_there_is_built_and_started_because_it_is_not_there() {
+    let mut iam = unit("iam", &[]);
+    if let DesiredKind::Process(process) = &mut iam.kind {
+        process.package = Some(Package { name: "iam".to_owned(), stale: Some("not built yet".to_owned()) });
+    }
+    assert_snapshot!(plan(&project(vec![iam]), &Observed::default(), &PlanOptions::default()).unwrap(), @r"
+    [] -> #1 workspace: build iam, not built yet
+    [1] -> #2 service iam: start, not found
+    [2] -> #3 service iam: wait until healthy, started
+    ");
+}
+
+#[test]
 fn only_what_changed_is_replaced() {
     let mut observed = running();
     observed.items[1].fingerprint = Some(fingerprint("b"));
