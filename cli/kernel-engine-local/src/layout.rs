@@ -156,6 +156,9 @@ impl Layout {
         files::remove_file(&self.socket())?;
         files::remove_folder(&self.logs())?;
         files::remove_file(&self.secrets())?;
+        // What `up --infra-only` wrote for services that are run by hand.
+        files::remove_file(&self.state.join("infra.env"))?;
+        files::remove_folder(&self.state.join("infra"))?;
         files::remove_file(&self.state_file())?;
         if data {
             files::remove_folder(&self.data())?;
