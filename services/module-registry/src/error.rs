@@ -13,7 +13,7 @@ pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The manifest or another field is wrong.
-    #[error("{} things are wrong with it", .0.len())]
+    #[error("the request breaks rules, {} times", .0.len())]
     Faults(Vec<Fault>),
     /// There is no such module in the tenant.
     #[error("there is no module {0}")]
@@ -57,7 +57,7 @@ impl From<RegistryError> for Problem {
                     code: fault.code.to_owned(),
                     message: fault.message,
                 });
-                Self::invalid(detail).violations(violations)
+                Self::invalid("Every fault is listed; correct them and send it again.").violations(violations)
             }
             RegistryError::NotFound(_) => Self::not_found(detail),
             RegistryError::Taken(_) => {

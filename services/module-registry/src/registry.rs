@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use svc_kit::Caller;
 use svc_stores::outbox::{self, Event};
@@ -46,7 +45,7 @@ impl Registry {
         if store::count(&mut transaction).await? >= MODULES_PER_TENANT {
             return Err(RegistryError::TooMany);
         }
-        let now = Timestamp::now();
+        let now = store::now();
         let module = StoredModule {
             id: Uuid::now_v7(),
             name: manifest.name,
@@ -104,15 +103,15 @@ impl Registry {
         }
         module.status = next;
         error.clone_into(&mut module.error);
-        module.updated_at = Timestamp::now();
+        module.updated_at = store::now();
         if next == Status::Active {
             module.activated_at = Some(module.updated_at);
         }
         let mut transaction = self.database.tenant(tenant).begin().await?;
         if !store::save_state(&mut transaction, &module, before).await? {
             drop(transaction);
-            let now = self.find(tenant, module.id).await?;
-            return Err(RegistryError::WrongState { from: now.status, to: next });
+            let current = self.find(tenant, module.id).await?;
+            return Err(RegistryError::WrongState { from: current.status, to: next });
         }
         let event = match next {
             Status::Active => Some("module.registry.activated"),

@@ -12,6 +12,12 @@ use crate::domain::Status;
 pub(crate) const MIGRATIONS: &[Migration] =
     &[Migration::new(1, "modules", include_str!("../migrations/0001_modules.sql"))];
 
+/// Now, in whole microseconds: the database keeps no more, and an answer must not change when it is read again.
+pub(crate) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
 /// A module as it is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredModule {

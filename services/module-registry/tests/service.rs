@@ -51,6 +51,7 @@ async fn a_registered_module_becomes_active() {
     assert_eq!((registered.status.as_str(), registered.name.as_str()), ("pending", "@acme/crm"));
     let active = in_state(&client, &registered.id, "active").await;
     assert!(active.activated_at.is_some() && active.error.is_empty());
+    assert_eq!(active.created_at, registered.created_at);
     let kept = Value::Object(svc_kit::json::from_struct(active.manifest.clone().unwrap()));
     assert_eq!(kept, manifest("@acme/crm"));
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 /// A clock.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// Now, in whole microseconds: the store keeps no more, and an answer must not change when it is read again.
     fn now(&self) -> Timestamp;
 }
 
@@ -14,6 +14,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }

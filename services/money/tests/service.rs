@@ -57,8 +57,10 @@ async fn credit_hold_confirm_balance() {
 
     let request = HoldRequest { id: id.clone(), amount: 300, ..Default::default() };
     let reply = client.hold(once(request)).await.unwrap().into_inner();
-    let hold = reply.hold.unwrap();
-    assert_eq!(hold.status, "held");
+    let (hold, movement) = (reply.hold.unwrap(), reply.transaction.unwrap());
+    assert_eq!((hold.status.as_str(), movement.status.as_str()), ("held", "held"));
+    let read_again = GetTransactionRequest { id: movement.transaction_id.clone() };
+    assert_eq!(client.get_transaction(read_again).await.unwrap().into_inner(), movement);
     let (created, expires) = (hold.created_at.unwrap(), hold.expires_at.unwrap());
     assert_eq!(expires.seconds - created.seconds, 72 * 3600);
     assert_eq!(balance(&mut client, &id).await, (700, 300));
@@ -265,6 +267,22 @@ async fn another_tenant_sees_and_moves_nothing() {
     let mut outside = client(&service, &TestCaller::owner().from_outside());
     let refused = outside.list_wallets(ListWalletsRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_wallet_is_read_as_it_was_made() {
+    let service = TestService::<Money>::start().await;
+    let owner = TestCaller::owner();
+    let mut client = client(&service, &owner);
+    let request = CreateWalletRequest {
+        currency: "USDT".to_owned(),
+        label: "savings".to_owned(),
+        ..Default::default()
+    };
+    let made = client.create_wallet(once(request)).await.unwrap().into_inner();
+    assert_eq!(made.user_id, owner.user.unwrap().to_string(), "the caller's own, when nobody is named");
+    let read = client.get_wallet(GetWalletRequest { id: made.id.clone() }).await.unwrap().into_inner();
+    assert_eq!(read, made);
 }
 
 #[tokio::test]

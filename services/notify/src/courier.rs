@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rand::Rng as _;
 use svc_kit::Shutdown;
 use svc_stores::tasks::{LeasedTask, NewTask, TaskQueue};
@@ -137,7 +136,7 @@ impl Courier {
                 self.enqueue(*tenant, notification.id, notification.priority).await?;
             }
         }
-        store::forget_old(&self.database, Timestamp::now()).await?;
+        store::forget_old(&self.database, store::now()).await?;
         Ok(())
     }
 
@@ -154,7 +153,7 @@ impl Courier {
         match outcome {
             Ok(()) => {
                 notification.status = Status::Delivered;
-                notification.delivered_at = Some(Timestamp::now());
+                notification.delivered_at = Some(store::now());
                 notification.next_attempt_at = None;
                 notification.last_error = String::new();
                 self.save(tenant, &notification, Some("notify.notification.delivered")).await?;
@@ -168,7 +167,7 @@ impl Courier {
                 };
                 match wait {
                     Some(wait) => {
-                        notification.next_attempt_at = Timestamp::now().checked_add(wait).ok();
+                        notification.next_attempt_at = store::now().checked_add(wait).ok();
                         self.save(tenant, &notification, None).await?;
                         self.queue.fail(task, &notification.last_error, wait).await?;
                         return Ok(());
@@ -209,7 +208,7 @@ impl Courier {
         let mut transaction = self.database.tenant(tenant).begin().await?;
         store::save_outcome(&mut transaction, changed).await?;
         if let Some(event) = event {
-            announce(&mut transaction, tenant, event, changed, Timestamp::now()).await?;
+            announce(&mut transaction, tenant, event, changed, store::now()).await?;
         }
         Ok(transaction.commit().await?)
     }

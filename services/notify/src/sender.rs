@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::Timestamp;
 use svc_kit::Caller;
 use svc_stores::relational::Transaction;
 use svc_stores::{Database, TenantId};
@@ -67,7 +66,7 @@ impl Sender {
         {
             return Ok(vec![known]);
         }
-        let now = Timestamp::now();
+        let now = store::now();
         let mut queued = Vec::with_capacity(checked.len());
         for (draft, channel, priority) in checked {
             let text = self.text_of(&mut transaction, draft, channel).await?;
@@ -132,7 +131,7 @@ impl Sender {
             channels: new.channels,
             subject: new.subject,
             body: new.body,
-            created_at: Timestamp::now(),
+            created_at: store::now(),
         };
         store::insert_template(&mut transaction, &template).await?;
         transaction.commit().await?;

@@ -20,6 +20,12 @@ const HISTORY: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long failed notifications are kept.
 const FAILED_HISTORY: SignedDuration = SignedDuration::from_hours(180 * 24);
 
+/// Now, in whole microseconds: the database keeps no more, and an answer must not change when it is read again.
+pub(crate) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
 /// A notification as it is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredNotification {

@@ -54,6 +54,8 @@ async fn send_with_a_template_then_find_it_in_the_history() {
     };
     let made = client.create_template(template.clone()).await.unwrap().into_inner();
     assert_eq!((made.version, made.variables.join(" ")), (1, "gift name order".to_owned()));
+    let listed = client.list_templates(ListTemplatesRequest::default()).await.unwrap().into_inner().templates;
+    assert_eq!(listed, [made]);
 
     let request = SendRequest {
         template: "order.shipped".to_owned(),
