@@ -320,14 +320,14 @@ mod tests {
     fn every_bad_line_is_told_with_its_place() {
         let (entries, problems) = read("A=1\nB C=2\n=3\né=4\nD=${\nE=\"x\" y\nF=5\nG='\nH=6\n");
         assert_eq!(entries.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["A", "F"]);
-        insta::assert_snapshot!(problems.join("\n"), @r"
+        insta::assert_snapshot!(problems.join("\n"), @r#"
         a.env:2:2 this env file can't be read: a name has no spaces
         a.env:3:1 this env file can't be read: the name is missing
         a.env:4:1 this env file can't be read: a name can't have `é` in it
         a.env:5:3 this env file can't be read: a variable can't be read: the `}` is missing
         a.env:6:6 this env file can't be read: something stands after the closing quote
         a.env:8:3 this env file can't be read: a quote is opened and never closed
-        ");
+        "#);
     }
 
     #[test]

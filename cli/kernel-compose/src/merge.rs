@@ -63,7 +63,9 @@ impl Merge<'_> {
                 unique_texts(self.lists(short::listed(base), short::listed(over)))
             }
             Shape::Hosts => unique_texts(self.lists(short::hosts(base), short::hosts(over))),
-            Shape::Pairs => self.mappings(short::pairs(base), short::pairs(over), |_| Shape::Text, true),
+            Shape::Pairs | Shape::Variables => {
+                self.mappings(short::pairs(base), short::pairs(over), |_| Shape::Text, true)
+            }
             Shape::Keys(value) => self.mappings(short::keys(base), short::keys(over), |_| *value, false),
             Shape::Map(value) => self.mappings(base, over, |_| *value, false),
             Shape::Object(table) => self.mappings(base, over, |key| attribute_shape(table, key), false),

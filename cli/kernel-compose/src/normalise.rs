@@ -74,7 +74,8 @@ impl Normaliser<'_> {
             Shape::Hosts => self.list(short::hosts(node), Shape::Text, false).map(value::unique),
             Shape::Command => self.command(node),
             Shape::HealthTest => self.health_test(node),
-            Shape::Pairs => self.pairs(node),
+            Shape::Pairs => self.pairs(node, false),
+            Shape::Variables => self.pairs(node, true),
             Shape::External => self.external(node),
             Shape::Object(table) | Shape::Logging(table) => self.object(node, table),
             Shape::List(Shape::Short(Short::EnvFile, table)) => {
@@ -182,7 +183,8 @@ impl Normaliser<'_> {
                 known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             ),
         };
-        let message = format!("{}: {owner} knows no attribute `{key}` here", self.place);
+        let place = if self.place.is_top() { String::new() } else { format!("{}: ", self.place) };
+        let message = format!("{place}{owner} knows no attribute `{key}` here");
         self.diagnostics.push(Diagnostic::error(code, message).at(span, "unknown").help(help));
     }
 

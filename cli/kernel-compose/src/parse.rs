@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span as Range, options};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span as Range, StructureStyle, options};
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::{SourceId, Span};
 
@@ -50,6 +50,7 @@ struct Frame {
     tag: Option<Tag>,
     start: usize,
     first: Option<Span>,
+    flow: bool,
     height: usize,
     kind: Kind,
 }
@@ -104,17 +105,17 @@ impl<'a> Builder<'a> {
                 let value = if scalar.meaning() == Plain::Null { Value::Null } else { Value::Scalar(scalar) };
                 self.close(Node { value, span, tag }, 0, anchor);
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.open(range, anchor, tag.as_deref(), Kind::Sequence(Vec::new()))
+            Event::SequenceStart(style, anchor, tag) => {
+                self.open(range, style, anchor, tag.as_deref(), Kind::Sequence(Vec::new()))
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
                 let kind = Kind::Mapping {
                     mapping: Mapping::default(),
                     seen: HashSet::new(),
                     key: Key::Wanted,
                     merges: Vec::new(),
                 };
-                self.open(range, anchor, tag.as_deref(), kind);
+                self.open(range, style, anchor, tag.as_deref(), kind);
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(range),
             Event::Alias(anchor) => self.alias(anchor, range),
@@ -134,15 +135,26 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn open(&mut self, range: &Range, anchor: usize, tag: Option<&granit_parser::Tag>, kind: Kind) {
+    fn open(
+        &mut self,
+        range: &Range,
+        style: StructureStyle,
+        anchor: usize,
+        tag: Option<&granit_parser::Tag>,
+        kind: Kind,
+    ) {
         let span = self.span(range);
         let tag = tag.and_then(|tag| self.tag(tag, span));
-        self.stack.push(Frame { anchor, tag, start: span.start, first: None, height: 1, kind });
+        let flow = style == StructureStyle::Flow;
+        self.stack.push(Frame { anchor, tag, start: span.start, first: None, flow, height: 1, kind });
     }
 
     fn end(&mut self, range: &Range) {
         let Some(frame) = self.stack.pop() else { return };
-        let end = frame.first.map_or(self.span(range).end, |first| first.end);
+        let end = match frame.first {
+            Some(first) if !frame.flow => first.end,
+            _ => self.span(range).end,
+        };
         let span = self.line(frame.start, end);
         let value = match frame.kind {
             Kind::Sequence(items) => Value::Sequence(items),

@@ -31,6 +31,11 @@ impl Place {
         self.path.truncate(length);
     }
 
+    /// Whether this is the top of the tree.
+    pub fn is_top(&self) -> bool {
+        self.path.is_empty()
+    }
+
     /// The path as written.
     pub fn as_str(&self) -> &str {
         if self.path.is_empty() { "the file" } else { &self.path }

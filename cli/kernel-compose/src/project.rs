@@ -8,7 +8,7 @@ mod decode;
 mod service;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel_core::source::Span;
 
@@ -52,19 +52,25 @@ impl Project {
     /// The project has no cycles, so every service is in it once.
     #[must_use]
     pub fn start_order(&self) -> Vec<&Service> {
+        let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut dependents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, service) in &self.services {
+            let needed = service.depends_on.keys().filter(|needed| self.services.contains_key(*needed));
+            waiting.insert(name, needed.clone().count());
+            needed.for_each(|needed| dependents.entry(needed).or_default().push(name));
+        }
+        let mut ready: BTreeSet<&str> =
+            waiting.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
         let mut order = Vec::with_capacity(self.services.len());
-        let mut placed = std::collections::BTreeSet::new();
-        while placed.len() < self.services.len() {
-            let before = placed.len();
-            for (name, service) in &self.services {
-                let ready = |needed: &String| placed.contains(needed) || !self.services.contains_key(needed);
-                if !placed.contains(name) && service.depends_on.keys().all(ready) {
-                    order.push(service);
-                    placed.insert(name.clone());
+        while let Some(name) = ready.pop_first() {
+            order.extend(self.services.get(name));
+            for dependent in dependents.remove(name).unwrap_or_default() {
+                if let Some(count) = waiting.get_mut(dependent) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.insert(dependent);
+                    }
                 }
-            }
-            if placed.len() == before {
-                break;
             }
         }
         order

@@ -50,8 +50,10 @@ pub enum Shape {
     Command,
     /// The test of a health check: a line for the shell, or a list. Replaced, never merged.
     HealthTest,
-    /// A mapping of strings, or a list of `NAME=value`.
+    /// A mapping of strings, or a list of `NAME=value`; a name without value has the empty one.
     Pairs,
+    /// The same for variables, where a name without value takes that of the environment.
+    Variables,
     /// A mapping with exactly these keys.
     Object(&'static [Attribute]),
     /// A list of one shape.
@@ -119,8 +121,8 @@ pub const SERVICE_KERNEL: &[Attribute] = &[
     attribute("package", Shape::Text),
     attribute("scenario", Shape::Text),
     attribute("ports", service::PORTS),
-    attribute("environment", Shape::Pairs),
-    attribute("embedded", Shape::Pairs),
+    attribute("environment", Shape::Variables),
+    attribute("embedded", Shape::Variables),
 ];
 
 /// Shorthand for the tables.

@@ -1,6 +1,7 @@
 //! What must be true of a whole project: references resolve, nothing waits in a circle, nothing is published twice.
 
 mod cycle;
+mod secrets;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +16,9 @@ use crate::tree::Node;
 /// Checks a typed project. `declared` is the tree before anything was left out of it, so that a thing with a mistake
 /// still counts as there.
 pub fn project(project: &Project, declared: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    let mut check = Check { project, declared, diagnostics };
+    let services = declared.get("services").and_then(Node::as_mapping).into_iter().flatten();
+    let services = services.map(|entry| (entry.key.as_str(), &entry.value)).collect();
+    let mut check = Check { project, declared, services, diagnostics };
     for service in project.services.values() {
         check.runnable(service);
         check.dependencies(service);
@@ -26,11 +29,14 @@ pub fn project(project: &Project, declared: &Node, diagnostics: &mut Vec<Diagnos
     check.published_ports();
     check.container_names();
     cycle::check(project, check.diagnostics);
+    secrets::check(project, check.diagnostics);
 }
 
 struct Check<'a> {
     project: &'a Project,
     declared: &'a Node,
+    /// The services of `declared`.
+    services: HashMap<&'a str, &'a Node>,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
@@ -40,11 +46,12 @@ impl Check<'_> {
     }
 
     fn raw(&self, service: &Service, attribute: &str) -> Option<&Node> {
-        self.declared.get("services")?.get(&service.name)?.get(attribute)
+        self.services.get(service.name.as_str())?.get(attribute)
     }
 
     fn runnable(&mut self, service: &Service) {
-        if ["image", "build", "provider"]
+        // One that extends what can't be had lacks nothing by itself.
+        if ["image", "build", "provider", "extends"]
             .iter()
             .all(|attribute| self.raw(service, attribute).is_none_or(Node::is_null))
         {
@@ -126,7 +133,7 @@ impl Check<'_> {
                     .at(dependency.span, "hidden by its profile")
                     .help(format!("add `--profile {first}`, or say `required: false` here")),
                 );
-            } else if self.declared.get("services").and_then(|services| services.get(name)).is_none() {
+            } else if !self.services.contains_key(name.as_str()) {
                 let known =
                     self.project.services.keys().chain(self.project.hidden.keys()).map(String::as_str);
                 let help = suggest::nearest(name, known).map_or_else(
@@ -144,8 +151,11 @@ impl Check<'_> {
 
     fn resources(&mut self, service: &Service) {
         let place = |name: &str| {
-            let networks = self.raw(service, "networks").and_then(Node::as_mapping);
-            networks.and_then(|networks| networks.entry(name)).map_or(service.span, |entry| entry.key_span)
+            let networks = self.raw(service, "networks");
+            let in_mapping = networks.and_then(Node::as_mapping).and_then(|networks| networks.entry(name));
+            let in_list = networks.and_then(Node::as_sequence).unwrap_or_default().iter();
+            let in_list = || in_list.clone().find(|item| item.as_text() == Some(name)).map(|item| item.span);
+            in_mapping.map(|entry| entry.key_span).or_else(in_list).unwrap_or(service.span)
         };
         let mut wanted: Vec<(&str, String, Span)> = Vec::new();
         for name in service.networks.keys() {
@@ -258,10 +268,14 @@ impl Check<'_> {
                     other.host_ip == port.host_ip || is_any(other.host_ip) || is_any(port.host_ip)
                 });
                 if let Some((other, first)) = clash {
-                    let message = format!(
-                        "services `{}` and `{}` both publish port {published}",
-                        other.name, service.name
-                    );
+                    let message = if other.name == service.name {
+                        format!("service `{}` publishes port {published} twice", service.name)
+                    } else {
+                        format!(
+                            "services `{}` and `{}` both publish port {published}",
+                            other.name, service.name
+                        )
+                    };
                     self.diagnostics.push(
                         Diagnostic::error(codes::PORT_TAKEN, message)
                             .at(port.span, "again here")

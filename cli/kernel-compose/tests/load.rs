@@ -28,5 +28,108 @@ volumes: { cache: , unused: }
 "#,
     )
     .set("TAG", "1.27");
-    insta::assert_json_snapshot!(case.json(), @"");
+    insta::assert_json_snapshot!(case.json(), @r#"
+    {
+      "name": "app",
+      "services": {
+        "db": {
+          "command": null,
+          "entrypoint": null,
+          "image": "postgres",
+          "networks": {
+            "default": null
+          },
+          "profiles": []
+        },
+        "web": {
+          "command": [
+            "nginx",
+            "-g",
+            "daemon off;"
+          ],
+          "depends_on": {
+            "db": {
+              "condition": "service_started",
+              "required": true
+            }
+          },
+          "entrypoint": null,
+          "environment": {
+            "A": "1",
+            "B": "b"
+          },
+          "healthcheck": {
+            "interval": "1.5s",
+            "test": [
+              "CMD-SHELL",
+              "wget -q localhost"
+            ]
+          },
+          "image": "nginx:1.27",
+          "mem_limit": "67108864",
+          "networks": {
+            "default": null
+          },
+          "ports": [
+            {
+              "host_ip": "127.0.0.1",
+              "mode": "ingress",
+              "protocol": "tcp",
+              "published": "8080",
+              "target": 80
+            },
+            {
+              "mode": "ingress",
+              "protocol": "udp",
+              "published": "9000",
+              "target": 9000
+            },
+            {
+              "mode": "ingress",
+              "protocol": "udp",
+              "published": "9001",
+              "target": 9001
+            }
+          ],
+          "restart": "unless-stopped",
+          "stop_grace_period": "1m30s",
+          "volumes": [
+            {
+              "bind": {
+                "create_host_path": true
+              },
+              "read_only": true,
+              "source": "/work/app/data",
+              "target": "/data",
+              "type": "bind"
+            },
+            {
+              "source": "cache",
+              "target": "/cache",
+              "type": "volume",
+              "volume": {}
+            }
+          ]
+        }
+      },
+      "networks": {
+        "default": {
+          "ipam": {},
+          "name": "app_default"
+        }
+      },
+      "volumes": {
+        "cache": {
+          "name": "app_cache"
+        }
+      },
+      "x-common": {
+        "environment": {
+          "A": 1,
+          "B": "b"
+        },
+        "restart": "unless-stopped"
+      }
+    }
+    "#);
 }

@@ -1,6 +1,6 @@
 //! `extends`: a service takes what another one says, and says the rest itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::Span;
@@ -12,6 +12,9 @@ use crate::normalise::{self, Base, path};
 use crate::schema::{SERVICE, Shape};
 use crate::suggest;
 use crate::tree::{Entry, Mapping, Node, Value};
+
+/// Longer chains are refused.
+const DEPTH: usize = 64;
 
 /// A service and the file that it is in; the project's own files have no path.
 type Key = (Option<String>, String);
@@ -28,8 +31,15 @@ impl Combiner<'_> {
             return tree;
         }
         let raw = std::mem::take(services);
-        let mut stage =
-            Extends { combiner: self, own: &raw, base, files: BTreeMap::new(), chain: Vec::new() };
+        let mut stage = Extends {
+            combiner: self,
+            own: &raw,
+            base,
+            files: BTreeMap::new(),
+            chain: Vec::new(),
+            resolved: BTreeMap::new(),
+            told: BTreeSet::new(),
+        };
         let mut resolved = Mapping::default();
         for entry in &raw {
             let value = match entry.value.get("extends") {
@@ -50,6 +60,10 @@ struct Extends<'a, 'b> {
     /// Other files that were read; nothing when one can't be.
     files: BTreeMap<String, Option<Node>>,
     chain: Vec<Key>,
+    /// Services that were resolved, with what they extend below them.
+    resolved: BTreeMap<Key, Node>,
+    /// The circles that were told, by their members.
+    told: BTreeSet<Vec<String>>,
 }
 
 impl Extends<'_, '_> {
@@ -60,19 +74,36 @@ impl Extends<'_, '_> {
         let extends =
             if let Value::Mapping(mapping) = &mut own.value { mapping.remove("extends") } else { None };
         let Some(extends) = extends else { return own };
-        let Some((wanted, wanted_file, place)) = self.target(&extends, file) else { return own };
+        // A service whose base can't be had keeps `extends`, so that nothing is said about what it lacks.
+        let unresolved = service.clone();
+        let Some((wanted, wanted_file, place)) = self.target(&extends, file) else { return unresolved };
+        if self.chain.len() == DEPTH {
+            self.combiner.diagnostics.push(
+                Diagnostic::error(
+                    codes::EXTENDS,
+                    format!("services extend each other more than {DEPTH} times in a row"),
+                )
+                .at(place, "not followed")
+                .help("extend one that says more"),
+            );
+            return unresolved;
+        }
         self.chain.push(key);
         let target = (wanted_file.clone(), wanted.clone());
         let base = if let Some(start) = self.chain.iter().position(|key| *key == target) {
             let mut names: Vec<String> = self.chain[start..].iter().map(shown).collect();
+            let mut members = names.clone();
+            members.sort();
             names.push(shown(&target));
-            self.combiner.diagnostics.push(circle(codes::EXTENDS, "extends", &names, place));
+            if self.told.insert(members) {
+                self.combiner.diagnostics.push(circle(codes::EXTENDS, "extends", &names, place));
+            }
             None
         } else {
             self.find(&wanted, wanted_file.as_deref(), place)
         };
         self.chain.pop();
-        let Some(base) = base.and_then(merge::settle) else { return own };
+        let Some(base) = base.and_then(merge::settle) else { return unresolved };
         let foreign = wanted_file.as_deref() != file;
         let base = match wanted_file.as_deref().filter(|_| foreign) {
             // Its paths are relative to where it stands, so it is written out there.
@@ -90,21 +121,7 @@ impl Extends<'_, '_> {
         let text = |node: Option<&Node>| node.and_then(Node::as_text).map(str::to_owned);
         let (service, other) = match &extends.value {
             Value::Scalar(scalar) => (Some(scalar.text().to_owned()), None),
-            Value::Mapping(mapping) => {
-                for Entry { key, key_span, .. } in mapping {
-                    if key != "service" && key != "file" {
-                        self.combiner.diagnostics.push(
-                            Diagnostic::error(
-                                codes::UNKNOWN_ATTRIBUTE,
-                                format!("`extends` knows no attribute `{key}`"),
-                            )
-                            .at(*key_span, "unknown")
-                            .help("known here: `service`, `file`"),
-                        );
-                    }
-                }
-                (text(mapping.get("service")), text(mapping.get("file")))
-            }
+            Value::Mapping(mapping) => (text(mapping.get("service")), text(mapping.get("file"))),
             _ => (None, None),
         };
         let Some(service) = service else {
@@ -115,6 +132,18 @@ impl Extends<'_, '_> {
             );
             return None;
         };
+        for Entry { key, key_span, .. } in extends.as_mapping().into_iter().flatten() {
+            if key != "service" && key != "file" {
+                self.combiner.diagnostics.push(
+                    Diagnostic::error(
+                        codes::UNKNOWN_ATTRIBUTE,
+                        format!("`extends` knows no attribute `{key}`"),
+                    )
+                    .at(*key_span, "unknown")
+                    .help("known here: `service`, `file`"),
+                );
+            }
+        }
         let directory = file.map_or(self.base.directory, path::parent);
         let other = other.map(|other| path::absolute(directory, &other)).or(file.map(str::to_owned));
         let place = extends.get("service").map_or(extends.span, |node| node.span);
@@ -122,26 +151,32 @@ impl Extends<'_, '_> {
     }
 
     fn find(&mut self, name: &str, file: Option<&str>, place: Span) -> Option<Node> {
-        let services = match file {
-            None => self.own.clone(),
-            Some(path) => {
-                if !self.files.contains_key(path) {
-                    let read = self.combiner.read(path, place, codes::EXTENDS);
-                    self.files.insert(path.to_owned(), read);
-                }
-                let tree = self.files.get(path)?.as_ref()?;
-                tree.get("services").and_then(Node::as_mapping).cloned().unwrap_or_default()
-            }
-        };
-        if let Some(service) = services.get(name) {
-            return Some(self.service(service, name, file));
+        let key = (file.map(str::to_owned), name.to_owned());
+        if let Some(resolved) = self.resolved.get(&key) {
+            return Some(resolved.clone());
         }
-        let within = file.map_or_else(|| "this project".to_owned(), |path| format!("`{path}`"));
-        let near = suggest::nearest(name, services.iter().map(|entry| entry.key.as_str()));
+        if let Some(path) = file
+            && !self.files.contains_key(path)
+        {
+            let read = self.combiner.read(path, place, codes::EXTENDS);
+            self.files.insert(path.to_owned(), read);
+        }
+        let services = match file {
+            None => Some(self.own),
+            Some(path) => self.files.get(path)?.as_ref()?.get("services").and_then(Node::as_mapping),
+        };
+        if let Some(service) = services.and_then(|services| services.get(name)).cloned() {
+            let resolved = self.service(&service, name, file);
+            self.resolved.insert(key, resolved.clone());
+            return Some(resolved);
+        }
+        let names = services.into_iter().flatten().map(|entry| entry.key.as_str());
+        let near = suggest::nearest(name, names);
         let help = near.map_or_else(
             || "name a service that is there".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
+        let within = file.map_or_else(|| "this project".to_owned(), |path| format!("`{path}`"));
         self.combiner.diagnostics.push(
             Diagnostic::error(
                 codes::EXTENDS,

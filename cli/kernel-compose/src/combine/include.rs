@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kernel_core::diagnostic::Diagnostic;
+
 use super::{Combiner, circle};
 use crate::codes;
 use crate::environment::Environment;
@@ -32,6 +34,17 @@ impl Combiner<'_> {
         let place = entry.span;
         let entry = short::named(entry, crate::schema::Short::Include);
         let texts = |key: &str| select::texts(entry.get(key).cloned().map(short::listed).as_ref());
+        if let Some(remote) = texts("path").iter().find(|written| path::is_remote(written)) {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    codes::NOT_IMPLEMENTED,
+                    format!("including `{remote}` from elsewhere is not implemented"),
+                )
+                .at(place, "not a file of this machine")
+                .help("fetch it, and include it by its path"),
+            );
+            return None;
+        }
         let paths: Vec<String> =
             texts("path").iter().map(|written| path::absolute(base.directory, written)).collect();
         let first = paths.first()?;

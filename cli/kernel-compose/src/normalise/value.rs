@@ -162,8 +162,8 @@ impl Normaliser<'_> {
         self.list(node, crate::schema::Shape::Text, false)
     }
 
-    /// A mapping of strings; a name without value keeps none.
-    pub(super) fn pairs(&mut self, node: Node) -> Option<Node> {
+    /// A mapping of strings. A name without value keeps none, or has the empty one.
+    pub(super) fn pairs(&mut self, node: Node, keep_null: bool) -> Option<Node> {
         let span = node.span;
         let node = short::pairs(node);
         let Value::Mapping(entries) = node.value else {
@@ -181,7 +181,8 @@ impl Normaliser<'_> {
                 };
                 mapping.set(key, key_span, Node::new(Value::Scalar(scalar), value.span));
             } else if value.is_null() {
-                mapping.set(key, key_span, Node::new(Value::Null, key_span));
+                let value = if keep_null { Value::Null } else { Value::Scalar(Scalar::quoted("")) };
+                mapping.set(key, key_span, Node::new(value, key_span));
             } else {
                 self.wrong_shape(&value, "a text");
             }

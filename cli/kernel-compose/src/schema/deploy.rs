@@ -3,6 +3,7 @@
 use super::{Attribute, Shape, attribute};
 use Shape::{
     Any, Boolean, Bytes, Command, Duration, Integer, List, Number, Object, Pairs, Path, Text, Texts,
+    Variables,
 };
 
 /// `deploy`.
@@ -68,7 +69,7 @@ const WATCH: &[Attribute] = &[
 
 const EXEC: &[Attribute] = &[
     attribute("command", Command),
-    attribute("environment", Pairs),
+    attribute("environment", Variables),
     attribute("privileged", Boolean),
     attribute("user", Text),
     attribute("working_dir", Text),

@@ -3,7 +3,7 @@
 use super::{Attribute, DEPLOY, DEVELOP, SERVICE_KERNEL, Shape, Short, attribute};
 use Shape::{
     Any, Boolean, Bytes, Command, Context, Duration, HealthTest, Hosts, Integer, Keys, List, Logging, Map,
-    Number, Object, Optional, Pairs, Path, Paths, Text, TextOrTexts, Texts,
+    Number, Object, Optional, Pairs, Path, Paths, Text, TextOrTexts, Texts, Variables,
 };
 
 /// A service.
@@ -40,7 +40,7 @@ pub const SERVICE: &[Attribute] = &[
     attribute("domainname", Text),
     attribute("entrypoint", Command),
     attribute("env_file", ENV_FILES),
-    attribute("environment", Pairs),
+    attribute("environment", Variables),
     attribute("expose", Texts),
     attribute("extends", Shape::Short(Short::Extends, EXTENDS)),
     attribute("external_links", Texts),
@@ -112,7 +112,7 @@ const ULIMITS: Shape = Map(&Shape::Short(Short::Ulimit, ULIMIT));
 
 const BUILD: &[Attribute] = &[
     attribute("additional_contexts", Pairs),
-    attribute("args", Pairs),
+    attribute("args", Variables),
     attribute("cache_from", Texts),
     attribute("cache_to", Texts),
     attribute("context", Context),
@@ -161,7 +161,7 @@ const HEALTHCHECK: &[Attribute] = &[
 
 const HOOK: &[Attribute] = &[
     attribute("command", Command),
-    attribute("environment", Pairs),
+    attribute("environment", Variables),
     attribute("privileged", Boolean),
     attribute("user", Text),
     attribute("working_dir", Text),

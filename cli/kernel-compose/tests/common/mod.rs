@@ -44,6 +44,10 @@ impl Case {
         self.generated.insert(name.into(), value.into());
         self
     }
+    pub fn without_generated(mut self) -> Self {
+        self.generated.clear();
+        self
+    }
     pub fn profile(mut self, name: &str) -> Self {
         self.profiles.push(name.into());
         self
