@@ -14,6 +14,9 @@ use kernel_core::unit::{Desired, DesiredKind};
 use crate::failure::Failure;
 use crate::load::Platform;
 
+/// The name that a service of one's own goes by in the common file.
+const BY_HAND: &str = "by-hand";
+
 /// The files that were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InfraFiles {
@@ -38,7 +41,7 @@ pub fn write(platform: &Platform, desired: &Desired) -> Result<InfraFiles, Failu
         })
         .collect();
     let common = folder.join("infra.env");
-    private_file(&common, &common_text(&environments))?;
+    private_file(&common, &common_text(&environments, &stores(platform, &folder)))?;
     let mut services = BTreeMap::new();
     for (name, environment) in environments {
         let path = folder.join("infra").join(format!("{name}.env"));
@@ -49,8 +52,26 @@ pub fn write(platform: &Platform, desired: &Desired) -> Result<InfraFiles, Failu
     Ok(InfraFiles { common, services })
 }
 
-/// What every service that has the variable has with the same value, and what stores a service of its own would use.
-fn common_text(environments: &BTreeMap<&str, &BTreeMap<String, Value>>) -> String {
+/// The embedded default of every store, with data of its own, for a service that is not in the Compose file yet.
+fn stores(platform: &Platform, folder: &Path) -> BTreeMap<String, Value> {
+    let data = folder.join("data").join(BY_HAND).display().to_string();
+    let root = platform.workspace.root().display().to_string();
+    let services = platform.project.services.values();
+    let embedded = services.filter_map(|service| service.kernel.as_ref()).flat_map(|kernel| &kernel.embedded);
+    embedded
+        .map(|variable| {
+            let value = variable.value.expose();
+            let value = value.replace("{data}", &data).replace("{service}", BY_HAND).replace("{root}", &root);
+            (variable.name.clone(), Value::Plain(value))
+        })
+        .collect()
+}
+
+/// What every service that has the variable has with the same value, and the stores of a service of one's own.
+fn common_text(
+    environments: &BTreeMap<&str, &BTreeMap<String, Value>>,
+    stores: &BTreeMap<String, Value>,
+) -> String {
     let mut common: BTreeMap<String, Value> = BTreeMap::new();
     let mut different: Vec<&str> = vec!["PORT"];
     for (name, value) in environments.values().flat_map(|environment| environment.iter()) {
@@ -62,10 +83,11 @@ fn common_text(environments: &BTreeMap<&str, &BTreeMap<String, Value>>) -> Strin
             }
         }
     }
-    common.retain(|name, _| !different.contains(&name.as_str()));
-    let head = "# What services that are run by hand have in common. Made by `kernel up --infra-only`.\n\
-                # Stores differ from service to service: see infra/<service>.env.\n";
-    head.to_owned() + &render(&common)
+    common.retain(|name, _| !different.contains(&name.as_str()) && !stores.contains_key(name));
+    let head = "# For services that are run by hand. Made by `kernel up --infra-only`.\n\
+                # The whole environment of a service of the Compose file is in infra/<service>.env.\n";
+    let middle = "# Stores of a service of your own: files in its data folder, nothing has to run.\n";
+    format!("{head}{}{middle}{}", render(&common), render(stores))
 }
 
 /// Lines of NAME='value', which shells and dotenv read alike. A single quote ends the quoted part, stands in double
@@ -117,9 +139,20 @@ mod tests {
         let mut money =
             environment(&[("PORT", "8085"), ("LOG_LEVEL", "info"), ("DATABASE_URL", "sqlite:///b.db")]);
         money.insert("IAM_URL".to_owned(), Value::Plain("http://127.0.0.1:8081".to_owned()));
-        let text = common_text(&[("iam", &iam), ("money", &money)].into());
+        let text = common_text(
+            &[("iam", &iam), ("money", &money)].into(),
+            &environment(&[("DATABASE_URL", "sqlite:///by-hand.db")]),
+        );
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(lines, ["IAM_URL='http://127.0.0.1:8081'", "INTERNAL_TOKEN='t0k3n'", "LOG_LEVEL='info'"]);
+        assert_eq!(
+            lines,
+            [
+                "IAM_URL='http://127.0.0.1:8081'",
+                "INTERNAL_TOKEN='t0k3n'",
+                "LOG_LEVEL='info'",
+                "DATABASE_URL='sqlite:///by-hand.db'",
+            ]
+        );
     }
 
     #[test]

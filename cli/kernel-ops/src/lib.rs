@@ -5,6 +5,7 @@
 
 pub mod codes;
 pub mod converge;
+pub mod doctor;
 pub mod endpoints;
 mod failure;
 pub mod host;

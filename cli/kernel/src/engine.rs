@@ -11,13 +11,15 @@ use kernel_core::name::ProjectName;
 use kernel_core::secret::Secret;
 use kernel_core::unit::Desired;
 use kernel_engine::{Engine, EngineError, Events};
+use kernel_engine_docker::{DockerEngine, DockerStatus};
 use kernel_engine_local::{
     BuildSettings, Layout, LocalEngine, LocalSettings, LogRequest, ProjectError, SupervisorCommand,
 };
+use kernel_ops::doctor::Seen;
 use kernel_ops::host::{Host, LogSettings, WantedError};
 use kernel_ops::load::Generated;
 use kernel_ops::workspace::Workspace;
-use kernel_ops::{Failure, codes, problem};
+use kernel_ops::{Failure, codes, converge, problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::EngineChoice;
@@ -47,27 +49,61 @@ impl Generated for Secrets {
 ///
 /// # Errors
 /// When the engine that was asked for can't be used.
-pub fn choose(
+pub async fn choose(
     context: &Context,
     workspace: &Workspace,
     project: &ProjectName,
 ) -> Result<Box<dyn Host>, Failure> {
     match context.settings.engine {
-        EngineChoice::Docker => Err(docker_is_missing()),
-        EngineChoice::Auto | EngineChoice::Local => {
-            let program = std::env::current_exe().map_err(|error| {
-                let message = format!("could not find out where this program is: {error}");
-                let help = "start it by its absolute path";
-                Failure::new(ExitCode::Failed, problem(codes::ENGINE_UNAVAILABLE, message, help))
-            })?;
-            let settings = LocalSettings {
-                root: workspace.root().to_owned(),
-                project: project.clone(),
-                supervisor: SupervisorCommand { program, arguments: vec![SUPERVISOR.to_owned()] },
-                build: BuildSettings::from_variables(|name| context.environment.get(name).map(str::to_owned)),
-            };
-            let engine = LocalEngine::new(settings);
-            Ok(Box::new(LocalHost { engine, port_offset: context.settings.port_offset }))
+        EngineChoice::Auto | EngineChoice::Local => local(context, workspace, project),
+        EngineChoice::Docker => {
+            let refusal = DockerEngine.observe().await.err();
+            Err(refusal.map_or_else(docker_is_missing, |error| converge::engine_failure(&error)))
+        }
+    }
+}
+
+/// Processes of this machine.
+///
+/// # Errors
+/// When it can't be found out where this program is, which is also the supervisor's.
+pub fn local(
+    context: &Context,
+    workspace: &Workspace,
+    project: &ProjectName,
+) -> Result<Box<dyn Host>, Failure> {
+    let program = std::env::current_exe().map_err(|error| {
+        let message = format!("could not find out where this program is: {error}");
+        let help = "start it by its absolute path";
+        Failure::new(ExitCode::Failed, problem(codes::ENGINE_UNAVAILABLE, message, help))
+    })?;
+    let settings = LocalSettings {
+        root: workspace.root().to_owned(),
+        project: project.clone(),
+        supervisor: SupervisorCommand { program, arguments: vec![SUPERVISOR.to_owned()] },
+        build: BuildSettings::from_variables(|name| context.environment.get(name).map(str::to_owned)),
+    };
+    let engine = LocalEngine::new(settings);
+    Ok(Box::new(LocalHost { engine, port_offset: context.settings.port_offset }))
+}
+
+fn docker_is_missing() -> Failure {
+    let help = "leave `--engine` away, or say `--engine local`";
+    let message = "services can't be run in Docker yet; nothing was done";
+    Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help))
+}
+
+/// Whether a Docker Engine answers, for `doctor`.
+pub async fn look_for_docker(context: &Context) -> Seen {
+    match kernel_engine_docker::probe(context.environment.get("DOCKER_HOST")).await {
+        DockerStatus::Available { api_version, .. } => {
+            let message =
+                format!("answers with API {api_version}; not used yet: the Docker engine is not implemented");
+            Seen::pass(message)
+        }
+        DockerStatus::Unavailable { reason, .. } => {
+            let message = format!("does not answer ({reason}); not needed: services run as processes");
+            Seen::pass(message)
         }
     }
 }
@@ -77,13 +113,6 @@ pub fn choose(
 pub fn reason(context: &Context) -> Option<&'static str> {
     (context.settings.engine == EngineChoice::Auto)
         .then_some("engine: local, because the Docker engine is not implemented yet")
-}
-
-fn docker_is_missing() -> Failure {
-    let message = "the Docker engine is not implemented yet; nothing was done";
-    let help =
-        "leave `--engine` away, or say `--engine local`: services then run as processes of this machine";
-    Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help))
 }
 
 /// Processes of this machine.

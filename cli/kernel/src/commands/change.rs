@@ -22,7 +22,7 @@ pub fn run(
     let platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
     context.warn(&platform);
     let change = work::run(context, async |surroundings| {
-        let host = engine::choose(context, &platform.workspace, &platform.name)?;
+        let host = engine::choose(context, &platform.workspace, &platform.name).await?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
         if let Some(reason) = engine::reason(context) {
             events.emit(Event::Notice { message: reason.to_owned() });

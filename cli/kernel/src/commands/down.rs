@@ -35,7 +35,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let name = name(&settings)?;
     let change = work::run(context, async |surroundings| {
         let workspace: &Workspace = &workspace;
-        let host = engine::choose(context, workspace, &name)?;
+        let host = engine::choose(context, workspace, &name).await?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
         let work =
             Work { host: &*host, dry_run: context.settings.dry_run, events, cancel, command: "kernel down" };

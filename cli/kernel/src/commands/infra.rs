@@ -16,7 +16,7 @@ pub fn run(context: &mut Context, format: DataFormat, services: &[String]) -> Re
     context.warn(&platform);
     let chosen = select::named(&platform.project, services)?;
     let files = work::run(context, async |surroundings| {
-        let host = engine::choose(context, &platform.workspace, &platform.name)?;
+        let host = engine::choose(context, &platform.workspace, &platform.name).await?;
         let mut desired = converge::wanted(&platform, &*host, &surroundings.events)?;
         desired.items.retain(|item| chosen.contains(item.name.as_str()));
         if dry_run {

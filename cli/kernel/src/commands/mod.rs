@@ -4,6 +4,7 @@ mod change;
 mod completions;
 mod config;
 mod deploy;
+mod doctor;
 mod down;
 mod explain;
 mod help;
@@ -52,6 +53,8 @@ pub enum Command {
     Setup(setup::Arguments),
     /// Show the project as it is understood
     Config(config::Arguments),
+    /// Check whether this machine has what the platform needs
+    Doctor(doctor::Arguments),
     /// Show every pinned version and where it is used
     Versions(versions::Arguments),
     /// Say what an error code means and what to do about it
@@ -89,6 +92,7 @@ impl Command {
             Self::Setup(arguments) => setup::run(context, arguments),
             Self::Config(arguments) => config::run(context, arguments),
             Self::Versions(arguments) => versions::run(context, arguments),
+            Self::Doctor(arguments) => doctor::run(context, arguments),
             Self::Explain(arguments) => explain::run(context, arguments),
             Self::Help(arguments) => help::run(context, arguments),
             Self::Completions(arguments) => completions::run(context, arguments),

@@ -84,7 +84,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let report = work::run(context, async |surroundings| {
         let mut results = smoke::run(&settings, &surroundings.events, &surroundings.cancel).await;
         if local {
-            let host = engine::choose(context, &platform.workspace, &platform.name)?;
+            let host = engine::choose(context, &platform.workspace, &platform.name).await?;
             smoke::add_last_lines(&mut results, host.engine()).await;
         }
         Ok(report(&settings, results, surroundings.cancel.is_cancelled()))
