@@ -1,14 +1,15 @@
 //! The engine port over the supervisor.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kernel_compose::project::Project;
-use kernel_core::diagnostic::Diagnostic;
-use kernel_core::event::{Event, LogLine};
+use kernel_core::diagnostic::{Diagnostic, Severity};
+use kernel_core::event::{Event, LogLine, Problem};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
-use kernel_core::plan::{Action, Plan, Start, Step, Subject};
+use kernel_core::plan::{Action, Cause, Plan, Start, Step, Subject};
 use kernel_core::unit::{Condition, Observed, UnitState};
 use kernel_engine::{Context, Engine, EngineError};
 use tokio::sync::Mutex;
@@ -36,6 +37,8 @@ pub struct LocalEngine {
     layout: Layout,
     /// Whether a supervisor of our version is known to answer; held while one is started.
     supervised: Mutex<bool>,
+    /// How many units the prepared plan ends that a killed supervisor left; told once.
+    leftovers: AtomicUsize,
 }
 
 /// Why a project can't be turned into units.
@@ -52,7 +55,7 @@ impl LocalEngine {
     #[must_use]
     pub fn new(settings: LocalSettings) -> Self {
         let layout = Layout::new(&settings.root, &settings.project);
-        Self { settings, layout, supervised: Mutex::new(false) }
+        Self { settings, layout, supervised: Mutex::new(false), leftovers: AtomicUsize::new(0) }
     }
 
     /// Where everything of the project is.
@@ -204,6 +207,18 @@ impl LocalEngine {
         }
     }
 
+    fn tell_repair(&self, context: &Context) {
+        let count = self.leftovers.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            let services = if count == 1 { "service" } else { "services" };
+            let message =
+                format!("a supervisor was killed and left {count} {services} behind, which end first");
+            let warning =
+                Problem { severity: Severity::Warning, ..Problem::error(codes::REPAIRED.0, message) };
+            context.emit(Event::Problem(warning));
+        }
+    }
+
     /// Ends the supervisor when there is one and removes what it kept.
     async fn remove_project(&self, data: bool) -> Result<(), EngineError> {
         let supervisors = || -> Vec<_> {
@@ -231,6 +246,11 @@ impl LocalEngine {
     }
 }
 
+/// Whether a step ends what a killed supervisor left.
+fn is_repair(step: &Step) -> bool {
+    matches!(step.action, Action::Stop { .. }) && step.cause == Cause::LeftOver
+}
+
 enum Hello {
     Answers,
     Nobody,
@@ -256,6 +276,8 @@ impl Engine for LocalEngine {
     }
 
     async fn prepare(&self, plan: &Plan) -> Result<(), EngineError> {
+        let leftovers = plan.steps.iter().filter(|step| is_repair(step)).count();
+        self.leftovers.store(leftovers, Ordering::Relaxed);
         let wanted: Vec<(ServiceName, u16)> = plan.ports().map(|(name, port)| (name.clone(), port)).collect();
         ports::check(&wanted, self.layout.scope())
     }
@@ -276,6 +298,9 @@ impl Engine for LocalEngine {
                 self.finish(conversation, Some(context)).await
             }
             (Action::Stop { grace }, Subject::Service(name)) => {
+                if is_repair(step) {
+                    self.tell_repair(context);
+                }
                 let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
                 let conversation = self.ask(|| Request::Stop { name: name.clone(), grace_ms }).await?;
                 self.finish(conversation, Some(context)).await

@@ -5,6 +5,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 
+use kernel_core::event::{Event, Problem};
 use kernel_core::exit::ExitCode;
 use kernel_core::unit::{ExitStatus, RestartPolicy, UnitState};
 use kernel_engine_local::processes;
@@ -78,8 +79,15 @@ async fn after_the_supervisor_was_killed_up_replaces_what_it_left() {
     world.kill_supervisor().await;
     assert_eq!(world.item("iam").await.state, UnitState::Leftover);
     assert_eq!(world.pid("iam").await, pids[0], "units go on without it");
-    let plan = world.is_up().await;
+    let (plan, outcome, events) = world.up().await;
+    assert!(outcome.is_success(), "{outcome:#?}");
     assert!(plan.contains("service money: stop, left over from a killed supervisor"), "{plan}");
+    let told: Vec<&Problem> = events
+        .iter()
+        .filter_map(|event| if let Event::Problem(problem) = event { Some(problem) } else { None })
+        .collect();
+    assert_eq!(told.len(), 1, "told once: {told:?}");
+    assert_eq!(told[0].message, "a supervisor was killed and left 2 services behind, which end first");
     for pid in pids {
         gone(pid).await;
     }
