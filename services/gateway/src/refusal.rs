@@ -39,7 +39,7 @@ impl Refusal {
     /// The path is not known.
     pub fn unknown_route() -> Refusal {
         let detail = "There is nothing at this path. `GET /v1/gateway/routes` lists every route.";
-        Refusal::new(StatusCode::NOT_FOUND, "route-not-found", "No such route", detail)
+        Refusal::new(StatusCode::NOT_FOUND, "not-found", "No such route", detail)
     }
 
     /// A variable of the path cannot be decoded.

@@ -65,7 +65,7 @@ pub async fn build(config: Config, context: Context, pool: &DescriptorPool) -> R
     }
 
     let iam = config.services.iter().find(|neighbour| neighbour.area == "iam").ok_or("there is no iam")?;
-    let iam = Iam::new(iam.url.uri(), context.internal_token().clone());
+    let iam = Iam::new(&iam.url, &context);
     let tokens = Arc::new(Tokens::new(iam.clone(), Rules::new(&config.token_issuer, &config.token_audience)));
     let latch = Arc::new(context.latch("token keys"));
     context.spawn("token-keys", {

@@ -7,9 +7,14 @@ mod mask;
 mod query;
 mod tenancy;
 
+use std::io;
+
 use http::{HeaderMap, header::CONTENT_TYPE};
 use prost_reflect::{DynamicMessage, SerializeOptions, Value};
-use serde_json::Value as Json;
+use serde_json::{
+    Value as Json,
+    ser::{CompactFormatter, Formatter},
+};
 use svc_kit::Problem;
 
 use crate::{
@@ -91,8 +96,24 @@ pub fn reply(rpc: &Rpc, message: &DynamicMessage) -> Result<Vec<u8>, serde_json:
 pub fn to_json(message: &DynamicMessage) -> Result<Vec<u8>, serde_json::Error> {
     const OPTIONS: SerializeOptions = SerializeOptions::new().skip_default_fields(false);
     let mut text = Vec::with_capacity(256);
-    message.serialize_with_options(&mut serde_json::Serializer::new(&mut text), &OPTIONS)?;
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, WholeNumbers);
+    message.serialize_with_options(&mut serializer, &OPTIONS)?;
     Ok(text)
+}
+
+/// Compact JSON in which a whole double has no fraction: a client that stored `36` in a `Struct` reads `36`, not `36.0`.
+struct WholeNumbers;
+
+impl Formatter for WholeNumbers {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        /// Above it a double can't tell neighbouring integers apart.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if value.fract() == 0.0 && value.abs() <= EXACT {
+            write!(writer, "{value:.0}")
+        } else {
+            CompactFormatter.write_f64(writer, value)
+        }
+    }
 }
 
 /// The body as JSON; `None` when it is empty. A route with a whole body may have an empty one: nothing is set.
@@ -128,4 +149,20 @@ fn is_json(content_type: Option<&str>) -> bool {
             }
             _ => true,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_in_a_struct_comes_back_without_a_fraction() {
+        let pool = svc_api::descriptor_pool();
+        let descriptor = pool.get_message_by_name("google.protobuf.Struct").unwrap();
+        let text = r#"{"age":36,"big":1e300,"debt":-7,"share":0.5}"#;
+        let message =
+            DynamicMessage::deserialize(descriptor, &mut serde_json::Deserializer::from_str(text)).unwrap();
+        let json: Json = serde_json::from_slice(&to_json(&message).unwrap()).unwrap();
+        assert_eq!(json.to_string(), r#"{"age":36,"big":1e300,"debt":-7,"share":0.5}"#);
+    }
 }

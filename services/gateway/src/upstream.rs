@@ -11,11 +11,8 @@ use http::{HeaderMap, Uri};
 use prost_reflect::DynamicMessage;
 use svc_kit::{IntoChain, Metrics};
 use tonic::{
-    Code, Request, Status, Streaming, TimeoutExpired,
-    body::Body,
-    client::Grpc,
-    metadata::MetadataMap,
-    transport::{Channel, Endpoint},
+    Code, Request, Status, Streaming, TimeoutExpired, body::Body, client::Grpc, metadata::MetadataMap,
+    transport::Endpoint,
 };
 use tower::util::BoxCloneSyncService;
 
@@ -72,7 +69,13 @@ pub type Upstreams = HashMap<String, Upstream>;
 impl Upstream {
     /// A service at this URL. Connects when it is first asked, and again when the connection is lost.
     pub fn remote(name: &str, url: &Uri, metrics: Metrics) -> Upstream {
-        Upstream { url: Some(url.clone()), ..Upstream::local(name, channel(url), metrics) }
+        let channel = Endpoint::from(url.clone())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .tcp_nodelay(true)
+            .connect_lazy();
+        Upstream { url: Some(url.clone()), ..Upstream::local(name, channel, metrics) }
     }
 
     /// A service in this process.
@@ -190,16 +193,6 @@ impl Upstream {
         tracing::warn!(upstream = self.name, error = source.chain(), "the service cannot be reached");
         Err(Refusal::upstream_unavailable(&self.name, Duration::from_secs(1)))
     }
-}
-
-/// A connection that is made when it is first used.
-pub fn channel(url: &Uri) -> Channel {
-    Endpoint::from(url.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .tcp_nodelay(true)
-        .connect_lazy()
 }
 
 fn request(

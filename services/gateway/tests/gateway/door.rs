@@ -196,11 +196,11 @@ async fn what_is_internal_cannot_be_reached_from_outside() {
         ("/platform.iam.v1.InternalService/GetJwks", "POST"),
     ] {
         let answer = world.send(method, path, &[("authorization", &token)], &json!({"id": "x"})).await;
-        answer.problem(404, "route-not-found");
+        answer.problem(404, "not-found");
         let headers =
             [("content-type", "application/grpc"), ("te", "trailers"), ("authorization", token.as_str())];
         let answer = world.send(method, path, &headers, &Json::Null).await;
-        answer.problem(404, "route-not-found");
+        answer.problem(404, "not-found");
     }
     // The gateway's own RPCs are for services, which carry the internal token.
     let own = "/platform.gateway.v1.GatewayService/ListUpstreams";

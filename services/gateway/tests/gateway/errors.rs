@@ -37,7 +37,7 @@ async fn a_fault_of_a_service_is_not_told_to_clients() {
 async fn wrong_requests_are_refused_before_anybody_is_asked() {
     let world = World::new().await;
     let unknown = world.ask_anonymously("GET", "/v1/nowhere", &Json::Null).await;
-    unknown.problem(404, "route-not-found");
+    unknown.problem(404, "not-found");
     let method = world.ask_anonymously("PUT", "/v1/probes/p", &Json::Null).await;
     method.problem(405, "method-not-allowed");
     assert_eq!(method.header("allow"), "DELETE, GET, HEAD, PATCH");
