@@ -105,20 +105,17 @@ impl Conversion<'_> {
         let mut ports = Vec::new();
         for port in service.local_ports().filter(|port| port.protocol == Protocol::Tcp) {
             let Some(published) = port.published else { continue };
-            match published.checked_add(self.surroundings.port_offset) {
-                Some(host) => ports.push(Port { host, container: port.target }),
-                None => self.problems.push(
-                    Diagnostic::error(
-                        codes::BAD_PORT,
-                        format!(
-                            "service `{}`: port {published} with the offset {} is above 65535",
-                            service.name, self.surroundings.port_offset
-                        ),
-                    )
-                    .at(port.span, "this port")
-                    .help("take a smaller `--port-offset`"),
-                ),
+            let host = published.checked_add(self.surroundings.port_offset);
+            if host.is_none() {
+                let message = format!(
+                    "service `{}`: port {published} with the offset {} is above 65535",
+                    service.name, self.surroundings.port_offset
+                );
+                let diagnostic = Diagnostic::error(codes::BAD_PORT, message).at(port.span, "this port");
+                self.problems.push(diagnostic.help("take a smaller `--port-offset`"));
             }
+            // Without the offset it serves to find what else is wrong.
+            ports.push(Port { host: host.unwrap_or(published), container: port.target });
         }
         ports
     }
