@@ -76,7 +76,9 @@ pub(crate) async fn start_with<S: Service>(
         draining: draining.clone(),
         tasks: tasks.clone(),
     };
-    let built = match S::build(config, context).await {
+    // Stores that are connected while the service is built tell its metrics what they do.
+    let build = svc_stores::observe::scope(Arc::new(metrics.clone()), S::build(config, context));
+    let built = match build.await {
         Ok(routes) => bind(settings.address).await.map(|listener| (routes, listener)),
         Err(error) => Err(StartError::Build(error)),
     };

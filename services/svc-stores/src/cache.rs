@@ -84,7 +84,7 @@ pub trait Cache: Send + Sync + fmt::Debug {
 /// [`StoreError::Configuration`] when the URL has no adapter.
 pub fn connect(url: &str) -> Result<Arc<dyn Cache>> {
     StoreUrl::parse(Store::Cache, url)?;
-    Ok(Arc::new(MemoryCache::new(EMBEDDED_CAPACITY)))
+    Ok(crate::observe::cache(Arc::new(MemoryCache::new(EMBEDDED_CAPACITY))))
 }
 
 /// The embedded cache.

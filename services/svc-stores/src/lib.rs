@@ -78,6 +78,7 @@ pub mod events;
 mod files;
 pub mod flags;
 pub mod objects;
+pub mod observe;
 pub mod outbox;
 pub mod relational;
 pub mod secrets;

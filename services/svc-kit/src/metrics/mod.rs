@@ -190,6 +190,17 @@ impl Metrics {
     }
 }
 
+/// Stores tell how long they took.
+impl svc_stores::observe::Observer for Metrics {
+    fn query(&self, operation: &'static str, table: &str, duration: Duration) {
+        self.database_query(operation, table, duration);
+    }
+
+    fn cache(&self, command: &'static str, duration: Duration) {
+        self.cache_operation(command, duration);
+    }
+}
+
 fn histograms<L>(registry: &mut Registry, name: &str, help: &str) -> Histograms<L>
 where
     L: labels::Labels,
