@@ -57,19 +57,19 @@ pub async fn status(platform: &Platform, host: &dyn Host, all: bool) -> Result<S
     let found: BTreeSet<String> = services.iter().map(|service| service.name.clone()).collect();
     if all {
         for service in platform.project.services.values().filter(|service| !found.contains(&service.name)) {
-            let (state, status) = match package(service) {
-                Some(_) => ("not-started", "not started"),
-                None => ("embedded", "embedded in the services that use it"),
+            let (state, detail) = match package(service) {
+                Some(_) => ("not-started", None),
+                None => ("embedded", Some("the services that use it answer for it".to_owned())),
             };
             services.push(ServiceStatus {
                 name: service.name.clone(),
                 state,
-                status: status.to_owned(),
+                status: state.to_owned(),
                 pid: None,
                 ports: Vec::new(),
                 restarts: 0,
                 since: String::new(),
-                detail: None,
+                detail,
             });
         }
     }

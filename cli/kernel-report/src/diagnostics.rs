@@ -8,6 +8,7 @@ use kernel_core::event::Problem;
 use kernel_core::source::Sources;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
+use crate::log_text::readable;
 use crate::look::Look;
 
 const WIDTH_IN_A_PIPE: usize = 110;
@@ -46,7 +47,7 @@ pub fn render_problem(problem: &Problem, look: Look) -> String {
     }
     draw(&mut out, &[shown], look);
     for line in &problem.evidence {
-        out.push_str(&format!("    {} {line}\n", look.symbol("│", "|")));
+        out.push_str(&format!("    {} {}\n", look.symbol("│", "|"), readable(line)));
     }
     if let (Some(help), false) = (&problem.help, problem.evidence.is_empty()) {
         out.push_str(&format!("  help: {help}\n"));

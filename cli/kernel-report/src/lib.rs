@@ -8,6 +8,7 @@ pub mod board;
 pub mod diagnostics;
 mod json_lines;
 pub mod junit;
+pub mod log_text;
 mod look;
 pub mod plain;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use kernel_core::event::{Event, LogLine, Problem, Verdict};
 
 use crate::Listener;
 use crate::board::{Board, Phase};
+use crate::log_text::readable;
 use crate::look::{Look, Paint};
 
 /// Milliseconds of silence after which a heartbeat is due.
@@ -48,7 +49,7 @@ impl<W: Write> Plain<W> {
 
     fn evidence(&mut self, lines: &[String]) {
         for line in lines {
-            let _gone = writeln!(self.out, "{:>8}    {} {line}", "", self.look.symbol("│", "|"));
+            let _gone = writeln!(self.out, "{:>8}    {} {}", "", self.look.symbol("│", "|"), readable(line));
         }
     }
 

@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::codes;
 use crate::failure::{Failure, problem};
 
+/// How many of a service's last lines are shown to people.
+const LAST_LINES: usize = 8;
+
 /// What came of all checks.
 #[derive(Clone, Debug, Serialize)]
 pub struct SmokeReport {
@@ -32,11 +35,11 @@ impl SmokeReport {
         names
     }
 
-    /// Why the command fails, when it does: one problem for each failed check.
+    /// Why the command fails, when it does: one problem for each service with failed checks.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
-        let failed = self.checks.iter().filter(|check| check.verdict == Verdict::Failed);
-        let mut problems: Vec<Problem> = failed.map(told).collect();
+        let mut problems: Vec<Problem> =
+            self.failed_services().iter().map(|service| self.told(service)).collect();
         if self.interrupted {
             let message = "interrupted: not every check was decided";
             let help = "`kernel smoke` checks again from the start";
@@ -45,18 +48,30 @@ impl SmokeReport {
         }
         (!problems.is_empty()).then(|| Failure::several(ExitCode::CheckFailed, problems))
     }
-}
 
-fn told(check: &CheckResult) -> Problem {
-    let message = format!(
-        "{} {}: expected {}, got {}",
-        check.service,
-        check.check,
-        check.expected.as_deref().unwrap_or("something else"),
-        check.actual.as_deref().unwrap_or("nothing"),
-    );
-    let help = format!("`kernel logs {}` shows more", check.service);
-    Problem { evidence: check.last_lines.clone(), ..problem(codes::CHECK_FAILED, message, help) }
+    /// What was expected and what came, check by check, and what the service said last.
+    fn told(&self, service: &str) -> Problem {
+        let checks: Vec<&CheckResult> =
+            self.checks.iter().filter(|check| check.service.as_str() == service).collect();
+        let failed: Vec<&&CheckResult> =
+            checks.iter().filter(|check| check.verdict == Verdict::Failed).collect();
+        let mut evidence: Vec<String> = failed
+            .iter()
+            .map(|check| {
+                let expected = check.expected.as_deref().unwrap_or("something else");
+                let actual = check.actual.as_deref().unwrap_or("nothing");
+                format!("{}: expected {expected}, got {actual}", check.check)
+            })
+            .collect();
+        let last_lines = failed.first().map(|check| check.last_lines.as_slice()).unwrap_or_default();
+        if !last_lines.is_empty() {
+            evidence.push("it said last:".to_owned());
+            evidence.extend_from_slice(&last_lines[last_lines.len().saturating_sub(LAST_LINES)..]);
+        }
+        let message = format!("{service}: {} of {} checks failed", failed.len(), checks.len());
+        let help = format!("`kernel logs {service}` shows more");
+        Problem { evidence, ..problem(codes::CHECK_FAILED, message, help) }
+    }
 }
 
 #[cfg(test)]
@@ -86,11 +101,15 @@ mod tests {
         };
         let failure = report.failure().unwrap();
         assert_eq!(failure.exit, ExitCode::CheckFailed);
+        assert_eq!(failure.problems[0].message, "iam: 1 of 1 checks failed");
         assert_eq!(
-            failure.problems[0].message,
-            "iam ready: expected GET /health/ready answers 200, got 503 starting"
+            failure.problems[0].evidence,
+            [
+                "ready: expected GET /health/ready answers 200, got 503 starting",
+                "it said last:",
+                "no database"
+            ]
         );
-        assert_eq!(failure.problems[0].evidence, ["no database"]);
         assert_eq!(report.failed_services(), ["iam"]);
     }
 }

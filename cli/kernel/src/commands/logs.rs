@@ -8,6 +8,8 @@ use kernel_engine::Events;
 use kernel_ops::host::LogSettings;
 use kernel_ops::{Failure, converge, load, select};
 
+use kernel_report::log_text::readable;
+
 use crate::context::Context;
 use crate::{engine, output, work};
 
@@ -42,7 +44,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Without time and name
+    /// Exactly what was said, without time and name
     #[arg(long, conflicts_with = "json")]
     raw: bool,
 }
@@ -102,7 +104,7 @@ impl Form {
             Self::Raw => format!("{}\n", line.text),
             Self::People => {
                 let time = line.time.get(11..23).unwrap_or_default();
-                format!("{time} {:<18} {}\n", line.unit.as_str(), line.text)
+                format!("{time} {:<18} {}\n", line.unit.as_str(), readable(&line.text))
             }
             Self::Json => {
                 let data = serde_json::json!({
