@@ -159,10 +159,10 @@ mod tests {
     fn a_whole_number_in_a_struct_comes_back_without_a_fraction() {
         let pool = svc_api::descriptor_pool();
         let descriptor = pool.get_message_by_name("google.protobuf.Struct").unwrap();
-        let text = r#"{"age":36,"big":1e300,"debt":-7,"share":0.5}"#;
+        let text = r#"{"age":36,"big":1e+300,"debt":-7,"share":0.5}"#;
         let message =
             DynamicMessage::deserialize(descriptor, &mut serde_json::Deserializer::from_str(text)).unwrap();
         let json: Json = serde_json::from_slice(&to_json(&message).unwrap()).unwrap();
-        assert_eq!(json.to_string(), r#"{"age":36,"big":1e300,"debt":-7,"share":0.5}"#);
+        assert_eq!(json.to_string(), r#"{"age":36,"big":1e+300,"debt":-7,"share":0.5}"#);
     }
 }
