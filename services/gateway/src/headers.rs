@@ -55,7 +55,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// What a client's request may be upgraded to, if it asks.
+/// What a client's request may be upgraded to, if it asks. Only a WebSocket: an upgrade to `h2c`, passed on, would let a
+/// client speak to the service behind our back.
 pub fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let asks = headers
         .get_all(CONNECTION)
@@ -63,7 +64,10 @@ pub fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
-    if asks { headers.get(UPGRADE).cloned() } else { None }
+    headers
+        .get(UPGRADE)
+        .filter(|protocol| asks && protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        .cloned()
 }
 
 /// Makes a client's headers fit for a service: no identity, nothing of the connection, no `host` of ours.
@@ -133,6 +137,7 @@ mod tests {
             "websocket"
         );
         assert!(wanted_upgrade(&headers(&[("upgrade", "websocket")])).is_none());
+        assert!(wanted_upgrade(&headers(&[("connection", "upgrade"), ("upgrade", "h2c")])).is_none());
         assert!(wanted_upgrade(&headers(&[("connection", "upgrade")])).is_none());
     }
 

@@ -312,7 +312,7 @@ async fn echo(State(traffic): State<Arc<Traffic>>, mut request: Request) -> http
     http::Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "upgrade")
-        .header(header::UPGRADE, "echo")
+        .header(header::UPGRADE, "websocket")
         .body(Body::empty())
         .unwrap()
 }

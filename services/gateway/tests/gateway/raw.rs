@@ -98,9 +98,12 @@ async fn an_error_without_words_gets_some() {
 #[tokio::test]
 async fn a_connection_may_be_upgraded() {
     let world = World::new().await;
-    let request = world.request("GET", "/v1/echo", &[("connection", "upgrade"), ("upgrade", "echo")]);
+    let request = world.request("GET", "/v1/echo", &[("connection", "upgrade"), ("upgrade", "websocket")]);
     let response = world.raw(request).await;
-    assert_eq!((response.status().as_u16(), &response.headers()["upgrade"]), (101, &"echo".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["upgrade"]),
+        (101, &"websocket".parse().unwrap())
+    );
     let mut io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     for word in [b"hello", b"again"] {
         io.write_all(word).await.unwrap();

@@ -269,6 +269,18 @@ fn nobody_speaks_for_another_tenant() {
 }
 
 #[test]
+fn a_tenant_in_the_path_is_what_is_asked_for() {
+    let mut made =
+        message("POST", "/v1/tenants/t1/probes", "application/json", r#"{"probe": {"tenantId": "x"}}"#)
+            .unwrap();
+    own_tenant(&mut made, rpc(route("POST", "/v1/tenants/t1/probes").0), "mine");
+    assert_eq!(
+        serde_json::to_value(&made).unwrap(),
+        json!({"tenantId": "t1", "probe": {"tenantId": "mine"}})
+    );
+}
+
+#[test]
 fn a_reply_names_every_field_but_absent_messages() {
     let list = rpc(route("GET", "/v1/probes").0);
     let text = reply(list, &DynamicMessage::new(list.output.clone())).unwrap();
