@@ -126,9 +126,6 @@ impl Domains {
             ))),
             Status::Pending => {
                 self.check(domain).await.map_err(|error| match error {
-                    CheckError::Lookup(error @ LookupError::NotImplemented) => {
-                        Problem::not_implemented(format!("{error}."))
-                    }
                     CheckError::Lookup(error) => Problem::unavailable(format!("{error}.")),
                     CheckError::Store(error) => store_problem(error),
                 })?;
@@ -144,9 +141,6 @@ impl Domains {
     /// Whatever the database says.
     pub async fn check_pending(&self) -> Result<Round, StoreError> {
         let mut round = Round::default();
-        if !self.lookup.is_implemented() {
-            return Ok(round);
-        }
         let mut after = None;
         loop {
             let batch = store::pending(&self.database, after, BATCH).await?;

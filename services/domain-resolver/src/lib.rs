@@ -1,9 +1,10 @@
 //! Tenants' own host names: adding them, proving that their owner owns them, and saying whose a name is.
 //!
 //! A name is verified when a CNAME and a TXT record are in place; pending names are looked at every
-//! `CHECK_INTERVAL` (30 s) and given up after 72 h. Not here yet: certificates (ACME), public DNS, and the
-//! configuration of the edge.
+//! `CHECK_INTERVAL` (30 s) and given up after 72 h. Not here yet: certificates (ACME) and the configuration
+//! of the edge.
 
+pub mod dns;
 pub mod domain;
 pub mod domains;
 mod grpc;
@@ -53,7 +54,7 @@ impl Setting for LookupUrl {
 impl Configure for Config {
     fn configure(reader: &mut Reader<'_>) -> Result<Self, Invalid> {
         let database_url = reader.required::<String>("DATABASE_URL", "sqlite://<absolute path>");
-        let resolver = reader.or("RESOLVER_URL", LookupUrl::Dns);
+        let resolver = reader.or("RESOLVER_URL", LookupUrl::Dns(None));
         let check_interval = reader.or("CHECK_INTERVAL", Duration::from_secs(30));
         Ok(Self { database_url: database_url?, resolver: resolver?, check_interval: check_interval? })
     }
@@ -66,16 +67,11 @@ impl Service for DomainResolver {
     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
         let database = Database::connect(&config.database_url).await?;
         database.migrate(Self::NAME, MIGRATIONS).await?;
-        let lookup = config.resolver.open();
-        if lookup.is_implemented() {
-            tracing::info!(resolver = lookup.name(), "host names are checked");
-        } else {
-            tracing::warn!(
-                resolver = lookup.name(),
-                expected = LookupUrl::EXPECTED,
-                "public DNS is not implemented: no host name will be verified; set RESOLVER_URL"
-            );
+        let lookup = config.resolver.open()?;
+        if config.resolver == LookupUrl::Development {
+            tracing::warn!("host names of development count as set up correctly; for development only");
         }
+        tracing::info!(resolver = lookup.name(), "host names are checked");
         let domains = Domains::new(database, lookup, Arc::new(Timestamp::now));
 
         let worker = domains.clone();

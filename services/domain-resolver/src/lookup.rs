@@ -3,15 +3,17 @@
 //! * `static://development` pretends that every name of RFC 2606 and RFC 6761 (`*.test`, `*.localhost`, `*.example`)
 //!   is set up correctly, and every other name not at all;
 //! * `file:///…/zones.yaml` reads records from a file, anew at every question;
-//! * `dns://` is public DNS, which is not implemented yet.
+//! * `dns://` is public DNS through this machine's name servers, `dns://192.0.2.53:53` through that one.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
+use crate::dns::Dns;
 use crate::domain::instructions::{CNAME_TARGET, verification_name};
 use crate::domain::{Hostname, Records, Token};
 
@@ -24,11 +26,6 @@ pub trait Lookup: Send + Sync {
     /// What answers, for logs.
     fn name(&self) -> &str;
 
-    /// Whether asking makes sense at all. When not, nothing is checked and nothing is given up.
-    fn is_implemented(&self) -> bool {
-        true
-    }
-
     /// The CNAME records of `hostname` and the TXT records of its verification name. A name without records is an
     /// answer, not an error. `token` is for a resolver that only pretends.
     async fn records(&self, hostname: &Hostname, token: &Token) -> Result<Records, LookupError>;
@@ -40,11 +37,6 @@ pub enum LookupError {
     /// What should answer can't just now.
     #[error("the records could not be looked up: {0}")]
     Unavailable(String),
-    /// What should answer does not exist yet.
-    #[error(
-        "looking up records in public DNS is not implemented; set RESOLVER_URL to static://development or file:///…/zones.yaml"
-    )]
-    NotImplemented,
 }
 
 /// The value of `RESOLVER_URL`.
@@ -54,14 +46,14 @@ pub enum LookupUrl {
     Development,
     /// `file://`.
     ZoneFile(PathBuf),
-    /// `dns://`.
-    Dns,
+    /// `dns://`, with the name server if one is named.
+    Dns(Option<SocketAddr>),
 }
 
 impl LookupUrl {
     /// What a person may write.
     pub const EXPECTED: &'static str =
-        "static://development, file:///<absolute path of zones.yaml> or dns://";
+        "static://development, file:///<absolute path of zones.yaml>, dns:// or dns://<address>:<port>";
 
     /// Reads the variable.
     #[must_use]
@@ -69,19 +61,23 @@ impl LookupUrl {
         match text.split_once("://")? {
             ("static", "development") => Some(Self::Development),
             ("file", path) if Path::new(path).is_absolute() => Some(Self::ZoneFile(PathBuf::from(path))),
-            ("dns", _) => Some(Self::Dns),
+            ("dns", "") => Some(Self::Dns(None)),
+            ("dns", server) => server.parse().ok().map(|server| Self::Dns(Some(server))),
             _ => None,
         }
     }
 
     /// What answers.
-    #[must_use]
-    pub fn open(&self) -> Arc<dyn Lookup> {
-        match self {
+    ///
+    /// # Errors
+    /// When this machine's name servers are not known.
+    pub fn open(&self) -> Result<Arc<dyn Lookup>, LookupError> {
+        Ok(match self {
             Self::Development => Arc::new(Development),
             Self::ZoneFile(path) => Arc::new(ZoneFile { path: path.clone() }),
-            Self::Dns => Arc::new(PublicDns),
-        }
+            Self::Dns(None) => Arc::new(Dns::system()?),
+            Self::Dns(Some(server)) => Arc::new(Dns::at(*server)?),
+        })
     }
 }
 
@@ -160,25 +156,6 @@ fn zone_records(text: &str, hostname: &Hostname) -> Result<Records, serde_yaml::
     Ok(records)
 }
 
-/// Public DNS; not implemented.
-#[derive(Clone, Copy, Debug)]
-pub struct PublicDns;
-
-#[async_trait]
-impl Lookup for PublicDns {
-    fn name(&self) -> &str {
-        "dns"
-    }
-
-    fn is_implemented(&self) -> bool {
-        false
-    }
-
-    async fn records(&self, _hostname: &Hostname, _token: &Token) -> Result<Records, LookupError> {
-        Err(LookupError::NotImplemented)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,8 +168,17 @@ mod tests {
     fn urls_choose_what_answers() {
         assert_eq!(LookupUrl::parse("static://development"), Some(LookupUrl::Development));
         assert_eq!(LookupUrl::parse("file:///a/z.yaml"), Some(LookupUrl::ZoneFile("/a/z.yaml".into())));
-        assert_eq!(LookupUrl::parse("dns://"), Some(LookupUrl::Dns));
-        for text in ["", "static://production", "file://relative", "https://x"] {
+        assert_eq!(LookupUrl::parse("dns://"), Some(LookupUrl::Dns(None)));
+        let server = "192.0.2.53:5353".parse().ok();
+        assert_eq!(LookupUrl::parse("dns://192.0.2.53:5353"), Some(LookupUrl::Dns(server)));
+        for text in [
+            "",
+            "dns://example.com",
+            "dns://192.0.2.53",
+            "static://production",
+            "file://relative",
+            "https://x",
+        ] {
             assert_eq!(LookupUrl::parse(text), None, "{text}");
         }
     }

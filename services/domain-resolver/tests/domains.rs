@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use domain_resolver::MIGRATIONS;
 use domain_resolver::domain::{Hostname, Records, Status, Token};
 use domain_resolver::domains::{Domains, Round};
-use domain_resolver::lookup::{Lookup, LookupError, PublicDns};
+use domain_resolver::lookup::{Lookup, LookupError};
 use jiff::Timestamp;
 use svc_stores::Database;
 use tonic::Code;
@@ -41,7 +41,6 @@ impl Lookup for FakeDns {
 
 struct World {
     domains: Domains,
-    database: Database,
     dns: Arc<FakeDns>,
     seconds: Arc<AtomicI64>,
 }
@@ -54,11 +53,11 @@ impl World {
         let seconds = Arc::new(AtomicI64::new(1_800_000_000));
         let clock = Arc::clone(&seconds);
         let domains = Domains::new(
-            database.clone(),
+            database,
             Arc::clone(&dns) as Arc<dyn Lookup>,
             Arc::new(move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()),
         );
-        World { domains, database, dns, seconds }
+        World { domains, dns, seconds }
     }
 
     fn pass(&self, seconds: i64) {
@@ -142,12 +141,6 @@ async fn a_resolver_that_is_away_neither_verifies_nor_fails_a_name() {
     assert_eq!(world.domains.check_pending().await.unwrap(), round(1, 0, 1));
     assert_eq!(world.domains.verify(tenant, broken.id).await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(world.domains.get(tenant, broken.id).await.unwrap().status, Status::Pending);
-
-    // Public DNS does not exist yet: nothing is asked, and nothing is given up meanwhile.
-    let clock = Arc::new(Timestamp::now);
-    let without = Domains::new(world.database.clone(), Arc::new(PublicDns), clock);
-    assert_eq!(without.check_pending().await.unwrap(), Round::default());
-    assert_eq!(without.verify(tenant, broken.id).await.unwrap_err().code(), Code::Unimplemented);
 }
 
 #[tokio::test]

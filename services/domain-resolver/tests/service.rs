@@ -93,21 +93,41 @@ async fn names_outside_development_are_told_what_is_missing() {
     assert!(checked.last_error.contains("expected CNAME custom.platform.io"), "{}", checked.last_error);
 }
 
+/// A name server that answers every question with SERVFAIL.
+async fn failing_name_server() -> std::net::SocketAddr {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut message = [0; 4096];
+        loop {
+            let (length, client) = socket.recv_from(&mut message).await.unwrap();
+            // The question itself, marked as an answer with response code 2.
+            message[2] |= 0x80;
+            message[3] = (message[3] & 0xf0) | 2;
+            socket.send_to(&message[..length], client).await.unwrap();
+        }
+    });
+    address
+}
+
 #[tokio::test]
-async fn without_a_resolver_names_can_be_added_but_not_verified() {
-    let service = TestService::<DomainResolver>::start().await;
+async fn a_name_server_that_fails_is_no_verdict() {
+    let url = format!("dns://{}", failing_name_server().await);
+    let service = TestService::<DomainResolver>::start_with([("RESOLVER_URL", url)]).await;
     let mut domains = client(&service, &TestCaller::owner());
     let added = domains.add_domain(add("shop.acme.com")).await.unwrap().into_inner();
     let verify = domains.verify_domain(api::VerifyDomainRequest { id: added.id.clone() }).await.unwrap_err();
-    assert_eq!(verify.code(), Code::Unimplemented);
-    assert!(verify.message().contains("RESOLVER_URL"), "{}", verify.message());
+    assert_eq!(verify.code(), Code::Unavailable);
+    let still =
+        domains.get_domain(api::GetDomainRequest { id: added.id.clone() }).await.unwrap().into_inner();
+    assert_eq!((still.status.as_str(), still.checked_at), ("pending", None));
     let renew = domains.renew_certificate(api::RenewCertificateRequest { id: added.id }).await.unwrap_err();
     assert_eq!(renew.code(), Code::Unimplemented);
 }
 
 #[tokio::test]
 async fn tenants_are_apart_and_strangers_stay_outside() {
-    let service = TestService::<DomainResolver>::start().await;
+    let service = TestService::<DomainResolver>::start_with([("RESOLVER_URL", "static://development")]).await;
     let (ours, theirs) = (TestCaller::owner(), TestCaller::owner());
     let added = client(&service, &ours).add_domain(add("shop.acme.com")).await.unwrap().into_inner();
     let mut other = client(&service, &theirs);
@@ -126,7 +146,7 @@ async fn tenants_are_apart_and_strangers_stay_outside() {
 
 #[tokio::test]
 async fn pages_follow_one_another_and_wrong_requests_are_refused() {
-    let service = TestService::<DomainResolver>::start().await;
+    let service = TestService::<DomainResolver>::start_with([("RESOLVER_URL", "static://development")]).await;
     let mut domains = client(&service, &TestCaller::owner());
     let mut made = Vec::new();
     for number in 0..5 {
