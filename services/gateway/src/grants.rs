@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// How long an answer is used. A change of roles takes effect within this time.
+/// How long an answer is used. Roles that are taken away take effect within this time.
 const FRESH: Duration = Duration::from_secs(10);
+/// How long an answer is used to refuse. Roles that are given take effect within this time.
+const FRESH_TO_REFUSE: Duration = Duration::from_secs(1);
 /// How long an answer is used while iam does not answer.
 const STALE: Duration = Duration::from_secs(60);
 /// More answers are not remembered: the old ones go first.
@@ -54,9 +56,22 @@ impl GrantCache {
     ///
     /// When iam does not tell and nothing recent is known; the words are for the log.
     pub async fn of(&self, tenant: Uuid, user: Uuid) -> Result<Arc<Grants>, String> {
+        self.not_older_than(FRESH, tenant, user).await
+    }
+
+    /// The grants once more, before somebody is refused for want of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`GrantCache::of`].
+    pub async fn before_refusing(&self, tenant: Uuid, user: Uuid) -> Result<Arc<Grants>, String> {
+        self.not_older_than(FRESH_TO_REFUSE, tenant, user).await
+    }
+
+    async fn not_older_than(&self, age: Duration, tenant: Uuid, user: Uuid) -> Result<Arc<Grants>, String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&(tenant, user)).cloned();
         if let Some((grants, at)) = &known
-            && at.elapsed() < FRESH
+            && at.elapsed() < age
         {
             return Ok(Arc::clone(grants));
         }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 
 use crate::{
+    grants::Grants,
     permission::allows,
     rate_limit::Verdict,
     refusal::Refusal,
@@ -77,10 +78,17 @@ impl Gateway {
         let Some(tenant) = identity.tenant else {
             return Err(denied("The token is for no tenant. Select one first."));
         };
-        let grants = self.grants.of(tenant, identity.user).await.map_err(|reason| {
+        let unknown = |reason: String| {
             tracing::warn!(reason, "permissions are not known");
             Refusal::upstream_unavailable("iam", Duration::from_secs(1))
-        })?;
+        };
+        let allowed = |grants: &Grants| {
+            !grants.blocked && allows(grants.permissions.iter().map(String::as_str), required)
+        };
+        if allowed(&*self.grants.of(tenant, identity.user).await.map_err(unknown)?) {
+            return Ok(());
+        }
+        let grants = self.grants.before_refusing(tenant, identity.user).await.map_err(unknown)?;
         if grants.blocked {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
@@ -89,7 +97,7 @@ impl Gateway {
                 "This tenant, or one above it, is blocked. Its administrator knows why.",
             ));
         }
-        if allows(grants.permissions.iter().map(String::as_str), required) {
+        if allowed(&grants) {
             return Ok(());
         }
         Err(denied(&format!("This needs the permission `{required}`, which none of your roles grants.")))

@@ -89,7 +89,7 @@ async fn a_slow_service_is_given_up_on() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_down_is_not_asked_for_a_while_and_then_again() {
+async fn a_service_that_is_down_is_not_asked_for_a_while() {
     let mut world = World::new().await;
     drop(world.probe.take());
     for _ in 0..7 {

@@ -107,9 +107,16 @@ async fn grants_are_fresh_for_ten_seconds_and_stale_for_a_minute() {
     assert_eq!(permissions().await.unwrap(), ["b.*"]);
     assert_eq!(source.0.asked_for_grants.load(Ordering::SeqCst), 2);
 
+    // Who would be refused is looked up again, at most once a second.
+    source.0.grant(&user.to_string(), &["c.*"]);
+    let before_refusing = async || grants.before_refusing(tenant, user).await.unwrap().permissions.clone();
+    assert_eq!(before_refusing().await, ["b.*"]);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(before_refusing().await, ["c.*"]);
+
     source.0.away.store(true, Ordering::SeqCst);
     tokio::time::advance(Duration::from_secs(50)).await;
-    assert_eq!(permissions().await.unwrap(), ["b.*"], "iam is away");
+    assert_eq!(permissions().await.unwrap(), ["c.*"], "iam is away");
     tokio::time::advance(Duration::from_secs(11)).await;
     assert_eq!(permissions().await.unwrap_err(), "away", "and has been for too long");
     assert!(grants.of(Uuid::now_v7(), user).await.is_err(), "another tenant is another question");
