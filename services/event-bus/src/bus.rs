@@ -7,14 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prost::Message;
 use svc_api::events::v1 as wire;
-use svc_kit::Problem;
+use svc_kit::{Metrics, Problem};
 use svc_stores::events::{EventLog, NewEvent, StoredEvent, Topic};
 use svc_stores::{Database, TenantId};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::domain::{
-    ENVELOPE_LIMIT, EventDraft, Fault, NewSubscription, Position, Publisher, Subscription, TopicName,
+    ENVELOPE_LIMIT, EventDraft, Fault, Group, NewSubscription, Position, Publisher, Subscription, TopicName,
     TypeFilter, check, partitions_and_retention,
 };
 use crate::store::Subscriptions;
@@ -25,10 +25,11 @@ const MOST_TOPICS: usize = 100;
 /// How many events are looked at in one go, wanted or not.
 const SCAN: u32 = 500;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Bus {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) subscriptions: Subscriptions,
+    metrics: Metrics,
 }
 
 /// Events for a reader, and the position behind them.
@@ -38,8 +39,8 @@ pub(crate) struct Fetched {
 }
 
 impl Bus {
-    pub(crate) fn new(log: Arc<dyn EventLog>, database: Database) -> Self {
-        Self { log, subscriptions: Subscriptions::new(database) }
+    pub(crate) fn new(log: Arc<dyn EventLog>, database: Database, metrics: Metrics) -> Self {
+        Self { log, subscriptions: Subscriptions::new(database), metrics }
     }
 
     /// Publishes all of these events or none.
@@ -85,7 +86,7 @@ impl Bus {
 
     /// Makes a topic that does not exist yet.
     pub(crate) async fn ensure_topic(&self, topic: &TopicName, tenant: Option<Uuid>) -> Result<(), Problem> {
-        match self.log.ends(&topic.stored).await {
+        match self.log.partitions(&topic.stored).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
@@ -269,20 +270,27 @@ impl Bus {
     /// Moves a group behind one event.
     pub(crate) async fn acknowledge(
         &self,
-        group: &str,
+        group: &Group,
         topic: &str,
         partition: i32,
         offset: i64,
     ) -> Result<(), Problem> {
         let ends = self.log.ends(topic).await?;
         let place = u32::try_from(partition).ok().zip(u64::try_from(offset).ok());
-        let place = place.filter(|(partition, offset)| {
-            ends.iter().any(|ends| ends.partition == *partition && *offset < ends.next)
+        let found = place.and_then(|(partition, offset)| {
+            let end = ends.iter().find(|ends| ends.partition == partition)?.next;
+            (offset < end).then_some((partition, offset + 1, end))
         });
-        let Some((partition, offset)) = place else {
+        let Some((partition, next, end)) = found else {
             return Err(invalid(vec![Fault::new("offset", "unknown", "there is no such event")]));
         };
-        Ok(self.log.commit(group, topic, partition, offset + 1).await?)
+        self.log.commit(&group.stored, topic, partition, next).await?;
+        // Groups of tenants come and go: a label for each would grow without end.
+        if let Some(name) = group.of_platform() {
+            let lag = i64::try_from(end - next).unwrap_or(i64::MAX);
+            self.metrics.consumer_lag(name, topic, crate::wire::signed(partition), lag);
+        }
+        Ok(())
     }
 
     /// Where a subscription stands, and how many events are ahead of it: of every tenant, on a platform topic.

@@ -19,7 +19,6 @@ const MOST_IN_BATCH: usize = 500;
 const MOST_IN_FETCH: i32 = 500;
 const LONGEST_WAIT: i32 = 20_000;
 
-#[derive(Debug)]
 pub(crate) struct Handlers {
     bus: Bus,
     draining: Shutdown,
@@ -191,7 +190,7 @@ impl EventService for Handlers {
         let AcknowledgeRequest { group, topic, partition, offset } = request.into_inner();
         let group = Group::read("group", &group, tenant).map_err(fault)?;
         let topic = TopicName::read("topic", &topic, tenant).map_err(fault)?;
-        self.bus.acknowledge(&group.stored, &topic.stored, partition, offset).await?;
+        self.bus.acknowledge(&group, &topic.stored, partition, offset).await?;
         Ok(Response::new(()))
     }
 

@@ -66,7 +66,7 @@ impl Service for EventBus {
         for topic in domain::standard_topics() {
             log.create_topic(&topic).await?;
         }
-        let bus = Bus::new(Arc::clone(&log), database);
+        let bus = Bus::new(Arc::clone(&log), database, context.metrics().clone());
         context.spawn("prune", move |shutdown| prune(Arc::clone(&log), shutdown));
         let service = EventServiceServer::new(grpc::Handlers::new(bus, context.draining()))
             .max_decoding_message_size(MESSAGE_LIMIT)

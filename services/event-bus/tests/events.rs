@@ -8,6 +8,7 @@ use svc_api::events::v1::event_service_client::EventServiceClient;
 use svc_api::events::v1::*;
 use svc_kit::Problem;
 use svc_testkit::{CallerChannel, PATIENCE, TestCaller, TestService};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -71,6 +72,15 @@ async fn fetch(client: &mut Client, id: &str, acknowledged: &str, most: i32) -> 
     };
     let reply = client.fetch(request).await.unwrap().into_inner();
     (reply.events.iter().map(number).collect(), reply.position)
+}
+
+/// What `/metrics` answers.
+async fn metrics(bench: &Bench) -> String {
+    let mut connection = tokio::net::TcpStream::connect(bench.service.running().address()).await.unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 fn violations(status: tonic::Status) -> Vec<String> {
@@ -276,6 +286,10 @@ async fn a_stream_catches_up_stays_live_and_goes_on_where_it_was_acknowledged() 
         offset: first.offset,
     };
     reader.acknowledge(done.clone()).await.unwrap();
+    let metrics = metrics(&bench).await;
+    let lag =
+        metrics.lines().find(|line| line.starts_with("kafka_consumer_lag{")).expect("the lag is measured");
+    assert!(lag.contains("group_id=\"audit\"") && lag.contains(topic), "{lag}");
     let beyond = AcknowledgeRequest { offset: 99, ..done };
     assert_eq!(violations(reader.acknowledge(beyond).await.unwrap_err()), ["offset"]);
 

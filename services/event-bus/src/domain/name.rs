@@ -124,6 +124,11 @@ impl Group {
         };
         Ok(Self { stored })
     }
+
+    /// The name of a group of the platform's own; `None` for one of a tenant.
+    pub(crate) fn of_platform(&self) -> Option<&str> {
+        self.stored.strip_prefix("platform/")
+    }
 }
 
 /// `{domain}.{entity}.{past-verb}`: three words of lower-case letters, digits and `_`.

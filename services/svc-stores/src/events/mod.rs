@@ -98,6 +98,12 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// Whatever the store says.
     async fn topics(&self) -> Result<Vec<Topic>>;
 
+    /// How many partitions a topic has. Cheap: ask it to know whether the topic exists.
+    ///
+    /// # Errors
+    /// [`crate::StoreError::NotFound`] when the topic does not exist.
+    async fn partitions(&self, topic: &str) -> Result<u32>;
+
     /// Adds all of these events or none, in their order. They are durable when this returns.
     ///
     /// # Errors

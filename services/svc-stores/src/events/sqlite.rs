@@ -1,6 +1,7 @@
 //! The embedded log: rows of a SQLite file, written by one task that puts appends that wait into one commit.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -42,10 +43,31 @@ pub(super) struct SqliteLog {
     database: Database,
     appends: mpsc::Sender<Append>,
     changes: watch::Sender<u64>,
+    known: Known,
+}
+
+/// Topics with their partitions. Neither ever changes once it is there, so this never grows old.
+#[derive(Clone, Debug, Default)]
+struct Known(Arc<RwLock<HashMap<String, u32>>>);
+
+impl Known {
+    async fn partitions(&self, database: &Database, topic: &str) -> Result<u32> {
+        let found = self.0.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
+        if let Some(partitions) = found {
+            return Ok(partitions);
+        }
+        let sql = "SELECT partitions FROM event_topics WHERE topic = $1";
+        let row =
+            database.system().fetch_optional(sql, values![topic]).await?.ok_or_else(|| no_topic(topic))?;
+        let partitions = row.get("partitions")?;
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(topic.to_owned(), partitions);
+        Ok(partitions)
+    }
 }
 
 struct Append {
-    events: Vec<NewEvent>,
+    /// Each with its partition.
+    events: Vec<(u32, NewEvent)>,
     reply: oneshot::Sender<Result<Vec<Appended>>>,
 }
 
@@ -55,7 +77,7 @@ impl SqliteLog {
         let (appends, waiting) = mpsc::channel(1024);
         let changes = watch::Sender::new(0);
         tokio::spawn(write_appends(database.clone(), waiting, changes.clone()));
-        Ok(Self { database, appends, changes })
+        Ok(Self { database, appends, changes, known: Known::default() })
     }
 
     async fn move_group(&self, sql: &str, group: &str, topic: &str, partition: u32, next: u64) -> Result<()> {
@@ -68,7 +90,7 @@ impl SqliteLog {
 async fn write_appends(database: Database, mut waiting: mpsc::Receiver<Append>, changes: watch::Sender<u64>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, COMMIT_TOGETHER).await > 0 {
-        let together: Vec<&[NewEvent]> = batch.iter().map(|append| append.events.as_slice()).collect();
+        let together: Vec<&[(u32, NewEvent)]> = batch.iter().map(|append| append.events.as_slice()).collect();
         match append_all(&database, &together).await {
             Ok(results) => {
                 changes.send_modify(|change| *change += 1);
@@ -88,15 +110,14 @@ async fn write_appends(database: Database, mut waiting: mpsc::Receiver<Append>, 
     }
 }
 
-async fn append_all(database: &Database, batches: &[&[NewEvent]]) -> Result<Vec<Vec<Appended>>> {
-    let now = Timestamp::now();
+async fn append_all(database: &Database, batches: &[&[(u32, NewEvent)]]) -> Result<Vec<Vec<Appended>>> {
+    let now = crate::now();
     let mut transaction = database.system().begin().await?;
-    let mut partitions = HashMap::new();
     let mut results = Vec::with_capacity(batches.len());
     for events in batches {
         let mut appended = Vec::with_capacity(events.len());
-        for event in *events {
-            appended.push(append_one(&mut transaction, &mut partitions, event, now).await?);
+        for (partition, event) in *events {
+            appended.push(append_one(&mut transaction, *partition, event, now).await?);
         }
         results.push(appended);
     }
@@ -106,7 +127,7 @@ async fn append_all(database: &Database, batches: &[&[NewEvent]]) -> Result<Vec<
 
 async fn append_one(
     transaction: &mut Transaction,
-    partitions: &mut HashMap<String, u32>,
+    partition: u32,
     event: &NewEvent,
     now: Timestamp,
 ) -> Result<Appended> {
@@ -115,18 +136,6 @@ async fn append_one(
         let (partition, offset) = (row.get("partition_number")?, row.get("event_offset")?);
         return Ok(Appended { partition, offset, duplicate: true });
     }
-    let count = match partitions.get(&event.topic) {
-        Some(count) => *count,
-        None => {
-            let sql = "SELECT partitions FROM event_topics WHERE topic = $1";
-            let row = transaction.fetch_optional(sql, values![&event.topic]).await?;
-            let row = row.ok_or_else(|| no_topic(&event.topic))?;
-            let count = row.get("partitions")?;
-            partitions.insert(event.topic.clone(), count);
-            count
-        }
-    };
-    let partition = partition_of(&event.key, count);
     let sql = "UPDATE event_partitions SET next_offset = next_offset + 1
         WHERE topic = $1 AND partition_number = $2 RETURNING next_offset";
     let row = transaction.fetch_one(sql, values![&event.topic, partition]).await?;
@@ -186,18 +195,22 @@ impl EventLog for SqliteLog {
             .collect()
     }
 
+    async fn partitions(&self, topic: &str) -> Result<u32> {
+        self.known.partitions(&self.database, topic).await
+    }
+
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>> {
         let stopped = |_| StoreError::Unavailable {
             attempted: "append events".to_owned(),
             problem: "the log is closed".to_owned(),
         };
         // A missing topic is found here, so that it cannot spoil the commit of others.
-        let mut topics: Vec<&str> = events.iter().map(|event| event.topic.as_str()).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        for topic in topics {
-            self.ends(topic).await?;
+        let mut placed = Vec::with_capacity(events.len());
+        for event in events {
+            let partitions = self.known.partitions(&self.database, &event.topic).await?;
+            placed.push((partition_of(&event.key, partitions), event));
         }
+        let events = placed;
         let (reply, answer) = oneshot::channel();
         self.appends.send(Append { events, reply }).await.map_err(|_| ()).map_err(stopped)?;
         answer.await.map_err(|_| ()).map_err(stopped)?

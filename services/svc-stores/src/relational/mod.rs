@@ -158,7 +158,7 @@ impl Scope {
     }
 
     /// Begins a transaction for writing. Nobody else writes until it is committed, rolled back or dropped, so
-    /// wait for nothing but the database while you hold it.
+    /// wait for nothing but the transaction itself while you hold it: a write through a [`Scope`] would wait for you.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it does not get its turn.

@@ -169,3 +169,13 @@ async fn flags_follow_their_file_and_survive_a_wrong_one() {
     let missing = flags::connect(&format!("file://{}", path.display())).await.unwrap_err().to_string();
     assert!(missing.starts_with("FLAGS_URL: ") && missing.contains("cannot be read"), "{missing}");
 }
+
+#[tokio::test]
+async fn the_flags_of_the_platform_are_understood() {
+    for (file, sandbox) in [("flags.yaml", false), ("sandbox.yaml", true)] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docker/feature-flags").join(file);
+        let flags = flags::connect(&format!("file://{}", path.display())).await.unwrap();
+        let tenant = FlagContext::tenant(uuid::Uuid::from_u128(1));
+        assert_eq!(flags.is_enabled("sandbox_mode", &tenant).await, sandbox, "{file}");
+    }
+}

@@ -58,6 +58,8 @@ async fn topics_keep_their_partitions(log: &dyn EventLog) {
     assert!(log.create_topic(&other).await.is_err(), "the partitions may not");
     assert!(log.create_topic(&Topic { partitions: 0, ..topic }).await.is_err());
     assert!(log.ends("nowhere").await.unwrap_err().is_not_found());
+    assert!(log.partitions("nowhere").await.unwrap_err().is_not_found());
+    assert_eq!(log.partitions(TOPIC).await.unwrap(), 3);
     let ends = log.ends(TOPIC).await.unwrap();
     assert_eq!(
         ends.iter().map(|ends| (ends.partition, ends.first, ends.next)).collect::<Vec<_>>(),
