@@ -46,7 +46,7 @@ mod tests {
     #[tokio::test]
     async fn it_says_that_it_is_not_there_yet() {
         let error = DockerEngine.observe().await.unwrap_err();
-        assert_eq!(error.code.0, "K-ENGINE-005");
+        assert_eq!(error.code.0, "K-ENGINE-004");
         assert!(error.help.unwrap_or_default().contains("--engine local"));
     }
 }

@@ -1,7 +1,7 @@
 //! Adapter: Docker Engine API.
 //!
 //! For now it only says whether an Engine answers. Carrying out plans is not implemented: [`DockerEngine`] says so with
-//! `K-ENGINE-005` and touches nothing.
+//! `K-ENGINE-004` and touches nothing.
 
 mod engine;
 mod probe;

@@ -60,8 +60,9 @@ pub(crate) fn programs(
     if let Some(folder) = &settings.bin_dir {
         return ready_made(&root.join(folder), packages);
     }
-    let folder = target_dir(root, settings, own_program).join("debug");
-    let mut clock = Clock::new(root);
+    let target_dir = target_dir(root, settings, own_program);
+    let folder = target_dir.join("debug");
+    let mut clock = Clock::new(root, &target_dir);
     let program = |package: &String| {
         let path = folder.join(package);
         let stale = clock.stale(&path, &folder.join(format!("{package}.d")));

@@ -79,7 +79,7 @@ pub(crate) fn broken_off(layout: &Layout) -> EngineError {
 pub(crate) fn refused(reason: Refusal, message: String, evidence: Vec<String>) -> EngineError {
     let (code, exit, help) = match reason {
         Refusal::OutOfStep => (
-            codes::OUT_OF_STEP,
+            kernel_engine::codes::OUT_OF_STEP,
             ExitCode::Conflict,
             "another command changed it meanwhile: run this one again",
         ),

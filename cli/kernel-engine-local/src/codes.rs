@@ -28,12 +28,10 @@ pub const BAD_PLACEHOLDER: Code = Code("K-LOCAL-011");
 pub const BAD_PORT: Code = Code("K-LOCAL-012");
 /// A process does not end although it was killed.
 pub const WILL_NOT_END: Code = Code("K-LOCAL-013");
-/// A unit is in a state that the step does not fit.
-pub const OUT_OF_STEP: Code = Code("K-LOCAL-014");
 /// A name that the Compose file uses can't name a unit.
 pub const BAD_NAME: Code = Code("K-LOCAL-015");
 /// Something was removed or repaired that a killed command or supervisor left behind.
-pub const REPAIRED: Code = Code("K-LOCAL-016");
+pub const REPAIRED: Code = Code("K-LOCAL-014");
 
 /// All of them, each with a page in `docs/errors/`.
 pub const ALL: &[Code] = &[
@@ -50,7 +48,6 @@ pub const ALL: &[Code] = &[
     BAD_PLACEHOLDER,
     BAD_PORT,
     WILL_NOT_END,
-    OUT_OF_STEP,
     BAD_NAME,
     REPAIRED,
 ];

@@ -7,7 +7,6 @@ use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
 use crate::client::files_error;
-use crate::codes;
 use crate::layout::Layout;
 
 /// Held: no supervisor can start for the project.
@@ -32,7 +31,7 @@ impl SupervisorLock {
             Ok(()) => Ok(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => {
                 let message = "another command starts this project right now";
-                Err(EngineError::new(codes::OUT_OF_STEP, ExitCode::Locked, message)
+                Err(EngineError::new(kernel_engine::codes::OUT_OF_STEP, ExitCode::Locked, message)
                     .help("wait until it is done, then run this one again"))
             }
             Err(TryLockError::Error(error)) => Err(files_error(layout, error)),

@@ -12,14 +12,16 @@ const ALWAYS: [&str; 4] = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".
 /// Looks up times, each file once: programs share most of their sources.
 pub(crate) struct Clock {
     root: PathBuf,
+    target_dir: PathBuf,
     times: HashMap<PathBuf, Option<SystemTime>>,
     manifests: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Clock {
-    /// For the workspace at `root`.
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), times: HashMap::new(), manifests: HashMap::new() }
+    /// For the workspace at `root`, whose programs are below `target_dir`.
+    pub(crate) fn new(root: &Path, target_dir: &Path) -> Self {
+        let (root, target_dir) = (root.to_owned(), target_dir.to_owned());
+        Self { root, target_dir, times: HashMap::new(), manifests: HashMap::new() }
     }
 
     /// Why `program` can't be used as it is, when it can't. The time of the dep-info file counts too: a build that
@@ -29,7 +31,10 @@ impl Clock {
         let sources = std::fs::read_to_string(dep_info).ok().as_deref().and_then(dep_info::sources);
         let Some(sources) = sources else { return Some("its sources are unknown".to_owned()) };
         let built = self.time(dep_info).map_or(built, |checked| built.max(checked));
-        for source in sources.iter().map(|source| self.root.join(source)).collect::<Vec<_>>() {
+        // What build scripts generate is made from what else is listed; its own time changes with every run of them.
+        let sources = sources.iter().map(|source| self.root.join(source));
+        let written: Vec<PathBuf> = sources.filter(|source| !source.starts_with(&self.target_dir)).collect();
+        for source in written {
             match self.time(&source) {
                 None => return Some(format!("{} is gone", self.shown(&source))),
                 Some(time) if time > built => return Some(self.newer(&source)),
@@ -60,7 +65,7 @@ impl Clock {
         if let Some(time) = self.times.get(path) {
             return *time;
         }
-        let time = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        let time = newest(path);
         self.times.insert(path.to_owned(), time);
         time
     }
@@ -79,6 +84,17 @@ impl Clock {
         self.manifests.insert(folder.to_owned(), found.clone());
         found
     }
+}
+
+/// When a file was changed last; of a folder, which a build script may depend on as a whole, when anything in it was.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let own = metadata.modified().ok()?;
+    if !metadata.is_dir() {
+        return Some(own);
+    }
+    let entries = std::fs::read_dir(path).ok()?.flatten();
+    Some(entries.filter_map(|entry| newest(&entry.path())).fold(own, SystemTime::max))
 }
 
 #[cfg(test)]
@@ -119,7 +135,8 @@ mod tests {
 
         fn stale(&self) -> Option<String> {
             let program = self.path("target/debug/iam");
-            Clock::new(self.folder.path()).stale(&program, &self.path("target/debug/iam.d"))
+            Clock::new(self.folder.path(), &self.path("target"))
+                .stale(&program, &self.path("target/debug/iam.d"))
         }
     }
 
@@ -133,6 +150,24 @@ mod tests {
             workspace.write(name, "", 101);
             assert_eq!(workspace.stale(), Some(format!("{name} is newer than the program")));
         }
+    }
+
+    #[test]
+    fn a_folder_counts_with_all_in_it_and_what_was_generated_does_not() {
+        let workspace = Workspace::new();
+        workspace.write("api/proto/deep/a.proto", "", 50);
+        workspace.write("target/debug/build/api/out/generated.rs", "", 150);
+        for folder in ["api/proto/deep", "api/proto"] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(50);
+            File::open(workspace.path(folder)).unwrap().set_modified(time).unwrap();
+        }
+        let sources =
+            ["api/proto", "target/debug/build/api/out/generated.rs"].map(|name| workspace.path(name));
+        let text = format!("x: {} {}\n", sources[0].display(), sources[1].display());
+        workspace.write("target/debug/iam.d", &text, 60);
+        assert_eq!(workspace.stale(), None);
+        workspace.write("api/proto/deep/a.proto", "", 150);
+        assert_eq!(workspace.stale().as_deref(), Some("api/proto is newer than the program"));
     }
 
     #[test]

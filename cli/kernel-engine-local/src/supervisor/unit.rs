@@ -191,7 +191,7 @@ impl Minder {
     async fn carry_out(&mut self, verdict: Verdict, status: ExitStatus) -> bool {
         match verdict {
             Verdict::Again { pause } => {
-                let detail = format!("ended with {status}, starts again in {} ms", pause.as_millis());
+                let detail = format!("ended ({status}), starts again in {} ms", pause.as_millis());
                 self.note(detail.clone());
                 self.unit.set(&self.hub, UnitState::Restarting, |item| {
                     item.pid = None;
@@ -208,14 +208,14 @@ impl Minder {
                 }
             }
             Verdict::GiveUp { because } => {
-                self.note(format!("given up: {because}; it ended with {status}"));
+                self.note(format!("ended ({status}), given up: {because}"));
                 self.unit.set(&self.hub, UnitState::CrashLooping { status }, |item| {
                     item.detail = Some(because.to_owned());
                 });
                 false
             }
             Verdict::Stay => {
-                self.note(format!("ended with {status}"));
+                self.note(format!("ended ({status})"));
                 self.unit.set(&self.hub, UnitState::Exited { status }, |item| item.detail = None);
                 false
             }
