@@ -22,6 +22,8 @@ use crate::wire::{from_timestamp, invalid, to_timestamp};
 
 /// A tenant's own topics at most; each costs rows for as long as the tenant exists.
 const MOST_TOPICS: usize = 100;
+/// The most that one reply to a fetch holds, in bytes: readers take no more than 4 MB at once.
+const REPLY_LIMIT: usize = 2 * 1024 * 1024;
 /// How many events are looked at in one go, wanted or not.
 const SCAN: u32 = 500;
 
@@ -225,7 +227,14 @@ impl Bus {
             }
         }
         found.sort_by_key(|(time, stored)| (*time, stored.partition, stored.offset));
-        for (_, left) in found.drain(most.min(found.len())..) {
+        let mut bytes = 0;
+        let fitting = found.iter().take_while(|(_, stored)| {
+            bytes += stored.event.payload.len();
+            bytes <= REPLY_LIMIT
+        });
+        // One event always fits, however big it is.
+        let kept = fitting.count().max(1).min(most).min(found.len());
+        for (_, left) in found.drain(kept..) {
             let next = position.0.entry(left.partition).or_default();
             *next = left.offset.min(*next);
         }

@@ -196,6 +196,29 @@ async fn a_batch_is_all_or_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn big_events_come_in_several_replies() {
+    let bench = Bench::new().await;
+    let mut client = bench.client();
+    let subscribed = client.create_subscription(subscription("orders")).await.unwrap().into_inner();
+    for number in 0..5 {
+        let text = "x".repeat(900_000);
+        let payload = Some(payload(json!({ "number": number, "text": text })));
+        client.publish(PublishRequest { payload, ..event("orders", number) }).await.unwrap();
+    }
+    let mut position = String::new();
+    let mut replies = Vec::new();
+    loop {
+        let (numbers, next) = fetch(&mut client, &subscribed.id, &position, 500).await;
+        if numbers.is_empty() {
+            break;
+        }
+        position = next;
+        replies.push(numbers);
+    }
+    assert_eq!(replies, [&[0, 1][..], &[2, 3], &[4]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_waits_for_the_first_event_and_passes_over_types_it_does_not_want() {
     let bench = Bench::new().await;
     let mut client = bench.client();

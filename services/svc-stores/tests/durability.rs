@@ -152,7 +152,8 @@ fn write_and_kill(store: &str, folder: &Path, from: u64, count: usize) -> Vec<u6
         .unwrap();
     let mut acknowledged = Vec::new();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let number = |line: String| line.strip_prefix("ack ").and_then(|number| number.parse::<u64>().ok());
+    // The first one stands behind `test writer ... `, which the test harness leaves open.
+    let number = |line: String| line.rsplit_once("ack ").and_then(|(_, number)| number.parse::<u64>().ok());
     while acknowledged.len() < count {
         let line = lines.next().expect("the writer goes on until it is killed").unwrap();
         acknowledged.extend(number(line));

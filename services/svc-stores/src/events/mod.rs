@@ -20,6 +20,9 @@ use crate::relational::Database;
 use crate::tenant::TenantId;
 use crate::url::Store;
 
+/// How many bytes of events one read gives, but for the last event that makes them full.
+pub const READ_LIMIT: usize = 4 * 1024 * 1024;
+
 /// A topic and how it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
@@ -110,7 +113,8 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// [`crate::StoreError::NotFound`] when a topic does not exist.
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Appended>>;
 
-    /// Up to `limit` events of a partition from an offset on; from the oldest that is kept when that one is gone.
+    /// Up to `limit` events of a partition from an offset on; from the oldest that is kept when that one is gone. Fewer
+    /// when they are big: it stops behind the event that fills [`READ_LIMIT`].
     ///
     /// # Errors
     /// Whatever the store says.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Appended, Ends, EventLog, NewEvent, StoredEvent, Topic, partition_of};
+use super::{Appended, Ends, EventLog, NewEvent, READ_LIMIT, StoredEvent, Topic, partition_of};
 use crate::error::{Result, StoreError};
 use crate::relational::{Database, Migration, Row, Transaction};
 use crate::values;
@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[Migration::new(
     );",
 )];
 
+const FIRST_CHUNK: u32 = 32;
 /// How many waiting appends go into one commit.
 const COMMIT_TOGETHER: usize = 64;
 
@@ -220,9 +221,30 @@ impl EventLog for SqliteLog {
         let sql = "SELECT topic, partition_number, event_offset, event_id, event_key, event_type, tenant_id, payload, appended_at
             FROM event_log WHERE topic = $1 AND partition_number = $2 AND event_offset >= $3
             ORDER BY event_offset LIMIT $4";
-        let rows =
-            self.database.system().fetch_all(sql, values![topic, partition, signed(from)?, limit]).await?;
-        rows.iter().map(stored).collect()
+        let mut events: Vec<StoredEvent> = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
+        // How big events are shows only when they are read: a few first, then as many as the rest has room for.
+        let mut chunk = FIRST_CHUNK;
+        loop {
+            let room = limit.saturating_sub(u32::try_from(events.len()).unwrap_or(u32::MAX)).min(chunk);
+            let values = values![topic, partition, signed(next)?, room];
+            let rows = self.database.system().fetch_all(sql, values).await?;
+            for row in &rows {
+                let event = stored(row)?;
+                bytes += event.event.payload.len();
+                next = event.offset + 1;
+                events.push(event);
+                if bytes >= READ_LIMIT {
+                    return Ok(events);
+                }
+            }
+            if room == 0 || rows.len() < usize::try_from(room).unwrap_or(usize::MAX) {
+                return Ok(events);
+            }
+            let average = bytes / events.len().max(1) + 1;
+            chunk = u32::try_from((READ_LIMIT - bytes) / average + 1).unwrap_or(u32::MAX);
+        }
     }
 
     async fn ends(&self, topic: &str) -> Result<Vec<Ends>> {

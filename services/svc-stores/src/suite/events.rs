@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::events::{EventLog, NewEvent, Topic, partition_of};
+use crate::events::{EventLog, NewEvent, READ_LIMIT, Topic, partition_of};
 use crate::{Result, TenantId};
 
 /// Runs the suite. `make` gives an empty log at each call.
@@ -21,6 +21,7 @@ pub async fn events<F: Future<Output = Result<Arc<dyn EventLog>>>>(make: impl Fn
     an_id_is_added_once(&*with_topic(make().await).await).await;
     groups_have_positions(&*with_topic(make().await).await).await;
     times_lead_to_offsets_and_old_events_go(&*with_topic(make().await).await).await;
+    a_read_is_bounded_in_bytes(&*with_topic(make().await).await).await;
     readers_are_woken(with_topic(make().await).await).await;
     concurrent_appends_leave_no_gap(with_topic(make().await).await).await;
 }
@@ -140,6 +141,24 @@ async fn times_lead_to_offsets_and_old_events_go(log: &dyn EventLog) {
     log.prune(Timestamp::now() + week + week).await.unwrap();
     let appended = log.append(vec![event("a", "newest")]).await.unwrap();
     assert_eq!(appended[0].offset, 3, "not even when all are gone");
+}
+
+async fn a_read_is_bounded_in_bytes(log: &dyn EventLog) {
+    let partition = partition_of("a", 3);
+    let small: Vec<_> = (0..100).map(|number| event("a", &number.to_string())).collect();
+    log.append(small).await.unwrap();
+    assert_eq!(log.read(TOPIC, partition, 0, 90).await.unwrap().len(), 90, "small ones come together");
+    let big = "x".repeat(READ_LIMIT / 4);
+    log.append((0..10).map(|_| event("a", &big)).collect()).await.unwrap();
+    let mut from = 100;
+    let mut sizes = Vec::new();
+    loop {
+        let events = log.read(TOPIC, partition, from, 1000).await.unwrap();
+        let Some(last) = events.last() else { break };
+        from = last.offset + 1;
+        sizes.push(events.len());
+    }
+    assert_eq!(sizes, [4, 4, 2], "big ones come in several reads, and none is passed over");
 }
 
 async fn readers_are_woken(log: Arc<dyn EventLog>) {
