@@ -63,7 +63,7 @@ codes! {
     EMPTY = "K-COMPOSE-025";
     /// `x-kernel` says something that `kernel` does not understand.
     KERNEL_EXTENSION = "K-COMPOSE-026";
-    /// Two services publish one port of this machine.
+    /// Two services publish one port of this machine (warning: not both may be meant to run).
     PORT_TAKEN = "K-COMPOSE-027";
     /// An attribute that has no meaning any more (warning).
     OBSOLETE = "K-COMPOSE-028";

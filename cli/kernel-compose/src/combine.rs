@@ -12,11 +12,12 @@ use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::{SourceId, Sources, Span};
 
 use crate::environment::Environment;
+use crate::interpolate::Interpolation;
 use crate::load;
 use crate::merge;
 use crate::normalise::Base;
 use crate::request::{FileText, Files};
-use crate::tree::{Node, Value};
+use crate::tree::{Mapping, Node, Value};
 
 /// Brings in what the files of one project name.
 pub struct Combiner<'a> {
@@ -37,19 +38,38 @@ pub struct Combiner<'a> {
 }
 
 impl Combiner<'_> {
-    /// Resolves `include`, then `extends`, so that a service can extend an included one.
-    pub fn combine(&mut self, tree: Node, base: Base<'_>) -> Node {
-        let tree = self.include(tree, base);
-        let span = tree.span;
-        let tree = self.extends(tree, base);
-        merge::settle(tree).unwrap_or_else(|| Node::new(Value::Null, span))
+    /// Interpolates documents, brings in what each names, and merges each over the former ones. Nothing when there is
+    /// none. What a document extends is what it says itself, before later ones change it.
+    pub fn documents(&mut self, documents: Vec<Node>, base: Base<'_>) -> Option<Node> {
+        let mut result: Option<Node> = None;
+        for mut document in documents {
+            self.interpolate(&mut document);
+            let document = self.include(document, base);
+            let document = self.extends(document, result.as_ref(), base);
+            let former =
+                result.unwrap_or_else(|| Node::new(Value::Mapping(Mapping::default()), document.span));
+            result = Some(merge::merge(former, document, self.diagnostics));
+        }
+        result.and_then(merge::settle)
+    }
+
+    fn interpolate(&mut self, document: &mut Node) {
+        let Self { environment, sources, told, diagnostics, .. } = self;
+        Interpolation { environment, sources, told, diagnostics }.tree(document);
     }
 
     /// Reads and merges the documents of another file. Problems are told at `place`, under `code`.
     fn read(&mut self, path: &str, place: Span, code: kernel_core::diagnostic::Code) -> Option<Node> {
         let source = self.text(path, place, code)?;
-        let documents = load::documents(&[source], self.sources, self.diagnostics);
-        load::merged(documents, self.environment, self.sources, self.told, self.diagnostics)
+        let mut result: Option<Node> = None;
+        for mut document in load::documents(&[source], self.sources, self.diagnostics) {
+            self.interpolate(&mut document);
+            result = Some(match result {
+                Some(former) => merge::merge(former, document, self.diagnostics),
+                None => document,
+            });
+        }
+        result
     }
 
     fn text(&mut self, path: &str, place: Span, code: kernel_core::diagnostic::Code) -> Option<SourceId> {

@@ -6,6 +6,7 @@ use kernel_core::source::Span;
 
 use crate::codes;
 use crate::environment::Environment;
+use crate::normalise::path;
 use crate::tree::{Entry, Mapping, Node, Value};
 
 /// Completes a normalised file.
@@ -35,8 +36,10 @@ pub fn complete(
             {
                 let mut stage = Service { service, span: value.span, directory, environment };
                 stage.build();
+                stage.deploy();
                 stage.dependencies();
                 stage.references();
+                stage.empties();
                 default_used |= stage.networks();
             }
         }
@@ -53,6 +56,9 @@ pub fn complete(
         if let Some(Value::Mapping(resources)) = top.get_mut(kind).map(|node| &mut node.value) {
             for entry in resources.iter_mut().filter(|entry| !entry.key.starts_with("x-")) {
                 resource(entry, kind, project);
+                if kind == "volumes" {
+                    bound_volume(entry, directory);
+                }
             }
         }
     }
@@ -79,8 +85,24 @@ fn resource(entry: &mut Entry, kind: &str, project: &str) {
         let name = if external { entry.key.clone() } else { format!("{project}_{}", entry.key) };
         resource.set("name", span, Node::text(name, span));
     }
-    if kind == "networks" && !external && resource.get("ipam").is_none() {
+    if kind == "networks" && resource.get("ipam").is_none() {
         resource.set("ipam", span, Node::new(Value::Mapping(Mapping::default()), span));
+    }
+}
+
+/// A local volume that is a bind mount in disguise names a path.
+fn bound_volume(entry: &mut Entry, directory: &str) {
+    let local = entry.value.get("driver").and_then(Node::as_text).is_none_or(|driver| driver == "local");
+    let Value::Mapping(volume) = &mut entry.value.value else { return };
+    let Some(Node { value: Value::Mapping(options), .. }) = volume.get_mut("driver_opts") else { return };
+    let bound = options
+        .get("o")
+        .and_then(Node::as_text)
+        .is_some_and(|text| text.split(',').any(|word| word == "bind"));
+    if let Some(device) = options.get_mut("device").filter(|_| local && bound)
+        && let Some(path) = device.as_text().map(|path| path::absolute(directory, path))
+    {
+        *device = Node::text(path, device.span);
     }
 }
 
@@ -118,6 +140,42 @@ impl Service<'_> {
         }
         if self.service.get("pull_policy").and_then(Node::as_text) == Some("if_not_present") {
             self.service.set("pull_policy", self.span, Node::text("missing", self.span));
+        }
+    }
+
+    /// What says nothing is left out: empty lists, and `false` where that is what leaving it out means. An empty
+    /// command stays, because it takes the image's own away.
+    fn empties(&mut self) {
+        const FLAGS: [&str; 5] = ["oom_kill_disable", "privileged", "read_only", "stdin_open", "tty"];
+        const MAPPINGS: [&str; 8] = [
+            "annotations",
+            "depends_on",
+            "environment",
+            "labels",
+            "networks",
+            "storage_opt",
+            "sysctls",
+            "ulimits",
+        ];
+        self.service.retain(|entry| match &entry.value.value {
+            Value::Sequence(items) => {
+                !items.is_empty() || ["command", "entrypoint"].contains(&entry.key.as_str())
+            }
+            Value::Mapping(mapping) => !mapping.is_empty() || !MAPPINGS.contains(&entry.key.as_str()),
+            Value::Scalar(scalar) => scalar.text() != "false" || !FLAGS.contains(&entry.key.as_str()),
+            Value::Null => true,
+        });
+        if self.service.get("gpus").and_then(Node::as_text) == Some("all") {
+            let all = Node::mapping([("count", Node::plain("-1", self.span))], self.span);
+            self.service.set("gpus", self.span, Node::new(Value::Sequence(vec![all]), self.span));
+        }
+    }
+
+    fn deploy(&mut self) {
+        if let Some(Node { value: Value::Mapping(deploy), span, .. }) = self.service.get_mut("deploy")
+            && deploy.get("placement").is_none()
+        {
+            deploy.set("placement", *span, Node::new(Value::Mapping(Mapping::default()), *span));
         }
     }
 
@@ -182,14 +240,10 @@ impl Service<'_> {
         for secret in secrets {
             let span = secret.span;
             let source = secret.get("source").and_then(Node::as_text).map(str::to_owned);
-            if let (Value::Mapping(secret), Some(source)) = (&mut secret.value, source) {
-                let target = secret.get("target").and_then(Node::as_text).unwrap_or(&source);
-                let target = if target.starts_with('/') {
-                    target.to_owned()
-                } else {
-                    format!("/run/secrets/{target}")
-                };
-                secret.set("target", span, Node::text(target, span));
+            if let (Value::Mapping(secret), Some(source)) = (&mut secret.value, source)
+                && secret.get("target").is_none()
+            {
+                secret.set("target", span, Node::text(format!("/run/secrets/{source}"), span));
             }
         }
     }

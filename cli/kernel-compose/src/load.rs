@@ -7,11 +7,10 @@ use kernel_core::source::{SourceId, Sources};
 
 use crate::codes;
 use crate::environment::Environment;
-use crate::interpolate::Interpolation;
 use crate::normalise::{self, Base};
 use crate::request::{LoadRequest, Loaded};
 use crate::tree::{Mapping, Node, Value};
-use crate::{combine, complete, container_environment, merge, name, parse, project, select, validate};
+use crate::{combine, complete, container_environment, name, parse, project, select, validate};
 
 /// Loads a project: every problem of every stage at once, each with its place. Files that a Compose file names are
 /// added to `sources`, so that diagnostics can point into them.
@@ -48,7 +47,6 @@ fn run(
     environment.set("COMPOSE_PROJECT_NAME", &name);
 
     let mut told = BTreeSet::new();
-    let tree = merged(documents, &environment, sources, &mut told, diagnostics)?;
     let home = request.environment.get("HOME").map(String::as_str);
     let base = Base { directory, home };
     let mut combiner = combine::Combiner {
@@ -60,7 +58,7 @@ fn run(
         diagnostics,
         including: Vec::new(),
     };
-    let declared = combiner.combine(tree, base);
+    let declared = combiner.documents(documents, base)?;
 
     let mut model = normalise::file(declared.clone(), base, diagnostics);
     complete::complete(&mut model, &name, directory, &environment, diagnostics);
@@ -109,23 +107,6 @@ pub(crate) fn documents(
         }
     }
     documents
-}
-
-/// Interpolates documents and merges each over the former ones. Nothing when there is none.
-pub(crate) fn merged(
-    documents: Vec<Node>,
-    environment: &Environment,
-    sources: &Sources,
-    told: &mut BTreeSet<String>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Node> {
-    let mut result: Option<Node> = None;
-    for mut document in documents {
-        Interpolation { environment, sources, told, diagnostics }.tree(&mut document);
-        let base = result.unwrap_or_else(|| Node::new(Value::Mapping(Mapping::default()), document.span));
-        result = Some(merge::merge(base, document, diagnostics));
-    }
-    result
 }
 
 fn generated(documents: &[Node]) -> Vec<String> {

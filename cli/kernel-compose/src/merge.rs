@@ -56,6 +56,7 @@ impl Merge<'_> {
             | Shape::Context
             | Shape::Boolean
             | Shape::Integer
+            | Shape::Mode
             | Shape::Number
             | Shape::Bytes
             | Shape::Duration => over,
@@ -63,7 +64,7 @@ impl Merge<'_> {
                 unique_texts(self.lists(short::listed(base), short::listed(over)))
             }
             Shape::Hosts => unique_texts(self.lists(short::hosts(base), short::hosts(over))),
-            Shape::Pairs | Shape::Variables => {
+            Shape::Pairs | Shape::Variables | Shape::Contexts => {
                 self.mappings(short::pairs(base), short::pairs(over), |_| Shape::Text, true)
             }
             Shape::Keys(value) => self.mappings(short::keys(base), short::keys(over), |_| *value, false),

@@ -65,13 +65,17 @@ impl Normaliser<'_> {
             Shape::Context => self.context(node),
             Shape::Boolean => self.boolean(node),
             Shape::Integer => self.integer(node),
+            Shape::Mode => self.mode(node),
+            Shape::Contexts => self.contexts(node),
             Shape::Number => self.number(node),
             Shape::Bytes => self.bytes(node),
             Shape::Duration => self.duration(node),
             Shape::Texts => self.list(node, Shape::Text, false).map(value::unique),
             Shape::TextOrTexts => self.list(short::listed(node), Shape::Text, false).map(value::unique),
             Shape::Paths => self.list(short::listed(node), Shape::Path, false).map(value::unique),
-            Shape::Hosts => self.list(short::hosts(node), Shape::Text, false).map(value::unique),
+            Shape::Hosts => self
+                .list(short::hosts(node), Shape::Text, false)
+                .map(|list| value::sorted(value::unique(list))),
             Shape::Command => self.command(node),
             Shape::HealthTest => self.health_test(node),
             Shape::Pairs => self.pairs(node, false),

@@ -82,7 +82,11 @@ fn scalar(scalar: &Scalar) -> Json {
     match scalar.meaning() {
         Plain::Null => Json::Null,
         Plain::Boolean(value) => Json::Bool(value),
-        Plain::Integer(number) => Json::from(number),
+        Plain::Integer(number) => match (i64::try_from(number), u64::try_from(number)) {
+            (Ok(number), _) => Json::from(number),
+            (_, Ok(number)) => Json::from(number),
+            _ => Json::String(scalar.text().to_owned()),
+        },
         Plain::Float(number) if number.is_finite() => Json::from(number),
         Plain::Float(_) | Plain::Text => Json::String(scalar.text().replace('$', "$$")),
     }

@@ -36,6 +36,8 @@ pub enum Shape {
     Integer,
     /// A number.
     Number,
+    /// The mode of a file, in octal.
+    Mode,
     /// A number of bytes such as `64m`.
     Bytes,
     /// A time such as `1m30s`.
@@ -68,6 +70,8 @@ pub enum Shape {
     Optional(&'static Shape),
     /// A mapping with these keys that may be written as one text.
     Short(Short, &'static [Attribute]),
+    /// A mapping of names to build contexts.
+    Contexts,
     /// `extra_hosts`: a mapping of host to addresses, or a list of `host=address`.
     Hosts,
     /// Options of the logging driver; merged only while the driver stays the same.

@@ -43,8 +43,11 @@ pub fn hosts(node: Node) -> Node {
             _ => vec![value],
         };
         for address in addresses {
-            let text = address.as_text().unwrap_or_default();
-            items.push(Node::text(format!("{key}={text}"), address.span));
+            let text = match address.as_text() {
+                Some(text) => format!("{key}={text}"),
+                None => key.clone(),
+            };
+            items.push(Node::text(text, address.span));
         }
     }
     Node::new(Value::Sequence(items), node.span)

@@ -172,6 +172,11 @@ impl Mapping {
         self.entries.push(Entry { key, key_span, value });
     }
 
+    /// Keeps the entries that `keep` wants.
+    pub fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
+        self.entries.retain(keep);
+    }
+
     /// Takes the value of `key` out.
     pub fn remove(&mut self, key: &str) -> Option<Node> {
         let index = self.entries.iter().position(|entry| entry.key == key)?;

@@ -277,7 +277,7 @@ impl Check<'_> {
                         )
                     };
                     self.diagnostics.push(
-                        Diagnostic::error(codes::PORT_TAKEN, message)
+                        Diagnostic::warning(codes::PORT_TAKEN, message)
                             .at(port.span, "again here")
                             .at(first.span, "first here")
                             .help("publish one of them on another port"),

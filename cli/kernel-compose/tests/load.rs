@@ -38,8 +38,7 @@ volumes: { cache: , unused: }
           "image": "postgres",
           "networks": {
             "default": null
-          },
-          "profiles": []
+          }
         },
         "web": {
           "command": [

@@ -316,7 +316,7 @@ volumes: { x: }
       compose.yml:14:26 [D] this
       compose.yml:14:48 [FROM x] or this
       help: keep one of them
-    error K-COMPOSE-027: services `a` and `b` both publish port 8080
+    warning K-COMPOSE-027: services `a` and `b` both publish port 8080
       compose.yml:15:13 ["127.0.0.1:8080:81"] again here
       compose.yml:6:13 ["8080:80"] first here
       help: publish one of them on another port

@@ -20,8 +20,8 @@ const DEPTH: usize = 64;
 type Key = (Option<String>, String);
 
 impl Combiner<'_> {
-    /// Puts every service over the one that it extends.
-    pub(super) fn extends(&mut self, mut tree: Node, base: Base<'_>) -> Node {
+    /// Puts every service over the one that it extends: one of this document, else of the former ones.
+    pub(super) fn extends(&mut self, mut tree: Node, former: Option<&Node>, base: Base<'_>) -> Node {
         let Some(Node { value: Value::Mapping(services), .. }) =
             (if let Value::Mapping(top) = &mut tree.value { top.get_mut("services") } else { None })
         else {
@@ -31,7 +31,9 @@ impl Combiner<'_> {
             return tree;
         }
         let raw = std::mem::take(services);
+        let former = former.and_then(|former| former.get("services")).and_then(Node::as_mapping);
         let mut stage = Extends {
+            former,
             combiner: self,
             own: &raw,
             base,
@@ -56,6 +58,7 @@ impl Combiner<'_> {
 struct Extends<'a, 'b> {
     combiner: &'a mut Combiner<'b>,
     own: &'a Mapping,
+    former: Option<&'a Mapping>,
     base: Base<'a>,
     /// Other files that were read; nothing when one can't be.
     files: BTreeMap<String, Option<Node>>,
@@ -162,6 +165,7 @@ impl Extends<'_, '_> {
             self.files.insert(path.to_owned(), read);
         }
         let services = match file {
+            None if self.own.get(name).is_none() && self.former.is_some() => self.former,
             None => Some(self.own),
             Some(path) => self.files.get(path)?.as_ref()?.get("services").and_then(Node::as_mapping),
         };

@@ -63,7 +63,6 @@ impl Combiner<'_> {
         let sources: Vec<_> =
             paths.iter().filter_map(|path| self.text(path, place, codes::INCLUDE)).collect();
         let documents = load::documents(&sources, self.sources, self.diagnostics);
-        let tree = load::merged(documents, &environment, self.sources, self.told, self.diagnostics)?;
         let there = Base { directory: &directory, home: base.home };
         let mut including = self.including.clone();
         including.extend(paths);
@@ -76,7 +75,7 @@ impl Combiner<'_> {
             diagnostics: self.diagnostics,
             including,
         };
-        let tree = inner.combine(tree, there);
+        let tree = inner.documents(documents, there)?;
         let mut tree = normalise::file(tree, there, self.diagnostics);
         if let Value::Mapping(top) = &mut tree.value {
             // What an included project calls itself means nothing here.

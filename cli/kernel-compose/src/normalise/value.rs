@@ -61,10 +61,37 @@ impl Normaliser<'_> {
         let Value::Scalar(scalar) = &node.value else { return self.wrong_shape(&node, "a whole number") };
         let number = match Scalar::plain(scalar.text()).meaning() {
             Plain::Integer(number) => number,
-            Plain::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => number as i64,
+            Plain::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => number as i128,
             _ => return self.wrong_shape(&node, "a whole number"),
         };
         Some(Node::plain(number.to_string(), node.span))
+    }
+
+    /// The mode of a file, given back as octal text.
+    pub(super) fn mode(&mut self, node: Node) -> Option<Node> {
+        let node = self.integer(node)?;
+        match node.as_text().and_then(|text| text.parse::<u32>().ok()).filter(|mode| *mode <= 0o7777) {
+            Some(mode) => Some(Node::text(format!("{mode:04o}"), node.span)),
+            None => self.bad_value(
+                node.span,
+                "this is not the mode of a file",
+                "not a mode",
+                "write an octal number: `0440`",
+            ),
+        }
+    }
+
+    /// Further build contexts by name: paths, or what is fetched.
+    pub(super) fn contexts(&mut self, node: Node) -> Option<Node> {
+        let span = node.span;
+        let Value::Mapping(entries) = self.pairs(node, false)?.value else { return None };
+        let mut mapping = Mapping::default();
+        for Entry { key, key_span, value } in entries {
+            if let Some(value) = self.context(value) {
+                mapping.push(key, key_span, value);
+            }
+        }
+        Some(Node::new(Value::Mapping(mapping), span))
     }
 
     pub(super) fn number(&mut self, node: Node) -> Option<Node> {
@@ -220,6 +247,14 @@ impl Normaliser<'_> {
 /// A value as it may be shown in a message.
 fn shown(scalar: &Scalar) -> &str {
     scalar.template().unwrap_or(scalar.text())
+}
+
+/// Puts texts into order.
+pub fn sorted(mut node: Node) -> Node {
+    if let Value::Sequence(items) = &mut node.value {
+        items.sort_by(|left, right| left.as_text().cmp(&right.as_text()));
+    }
+    node
 }
 
 /// Keeps the first of equal texts.

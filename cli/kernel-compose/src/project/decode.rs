@@ -63,7 +63,7 @@ fn service(entry: &Entry) -> Service {
             .map(|entry| (entry.key.clone(), membership(&entry.value)))
             .collect(),
         network_mode: text(node, "network_mode"),
-        secrets: items(node.get("secrets")).filter_map(reference).collect(),
+        secrets: items(node.get("secrets")).filter_map(reference).map(in_run_secrets).collect(),
         configs: items(node.get("configs")).filter_map(reference).collect(),
         restart: text(node, "restart").and_then(|text| restart(&text)).unwrap_or_default(),
         stop_grace_period: duration(node, "stop_grace_period"),
@@ -183,6 +183,15 @@ fn membership(node: &Node) -> Membership {
 
 fn reference(node: &Node) -> Option<Reference> {
     Some(Reference { source: text(node, "source")?, target: text(node, "target"), span: node.span })
+}
+
+/// A relative target of a secret is below `/run/secrets`.
+fn in_run_secrets(mut secret: Reference) -> Reference {
+    secret.target = secret.target.map(|target| match target.starts_with('/') {
+        true => target,
+        false => format!("/run/secrets/{target}"),
+    });
+    secret
 }
 
 /// Reads `restart`; nothing when it is no policy.

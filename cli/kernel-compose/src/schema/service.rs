@@ -2,8 +2,8 @@
 
 use super::{Attribute, DEPLOY, DEVELOP, SERVICE_KERNEL, Shape, Short, attribute};
 use Shape::{
-    Any, Boolean, Bytes, Command, Context, Duration, HealthTest, Hosts, Integer, Keys, List, Logging, Map,
-    Number, Object, Optional, Pairs, Path, Paths, Text, TextOrTexts, Texts, Variables,
+    Any, Boolean, Bytes, Command, Context, Contexts, Duration, HealthTest, Hosts, Integer, Keys, List,
+    Logging, Map, Mode, Number, Object, Optional, Pairs, Path, Paths, Text, TextOrTexts, Texts, Variables,
 };
 
 /// A service.
@@ -111,7 +111,7 @@ const ENV_FILES: Shape = List(&Shape::Short(Short::EnvFile, ENV_FILE));
 const ULIMITS: Shape = Map(&Shape::Short(Short::Ulimit, ULIMIT));
 
 const BUILD: &[Attribute] = &[
-    attribute("additional_contexts", Pairs),
+    attribute("additional_contexts", Contexts),
     attribute("args", Variables),
     attribute("cache_from", Texts),
     attribute("cache_to", Texts),
@@ -132,7 +132,7 @@ const BUILD: &[Attribute] = &[
     attribute("sbom", Any),
     attribute("secrets", REFERENCES),
     attribute("shm_size", Bytes),
-    attribute("ssh", Pairs),
+    attribute("ssh", Hosts),
     attribute("tags", Texts),
     attribute("target", Text),
     attribute("ulimits", ULIMITS),
@@ -216,7 +216,7 @@ const PORT: &[Attribute] = &[
 
 const REFERENCE: &[Attribute] = &[
     attribute("gid", Text),
-    attribute("mode", Any),
+    attribute("mode", Mode),
     attribute("source", Text),
     attribute("target", Text),
     attribute("uid", Text),

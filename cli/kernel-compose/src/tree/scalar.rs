@@ -18,8 +18,8 @@ pub enum Plain {
     Null,
     /// `true` or `false`.
     Boolean(bool),
-    /// A whole number.
-    Integer(i64),
+    /// A whole number that 64 bits hold, with or without a sign.
+    Integer(i128),
     /// Any other number.
     Float(f64),
     /// Anything else.
@@ -100,7 +100,7 @@ impl Scalar {
             Plain::Float(number) if number.is_infinite() => {
                 if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
             }
-            Plain::Float(number) => number.to_string(),
+            Plain::Float(number) => go_float(number),
             Plain::Boolean(value) => value.to_string(),
             Plain::Null => String::new(),
             Plain::Text => self.text.clone(),
@@ -136,7 +136,8 @@ fn meaning(text: &str) -> Plain {
         return Plain::Text;
     }
     let digits = digits.replace('_', "");
-    let whole = radix(&digits).and_then(|number| if negative { number.checked_neg() } else { Some(number) });
+    let whole = radix(&digits).map(|number| if negative { -number } else { number });
+    let whole = whole.filter(|number| *number >= i128::from(i64::MIN));
     if let Some(number) = whole {
         return Plain::Integer(number);
     }
@@ -148,7 +149,7 @@ fn meaning(text: &str) -> Plain {
     }
 }
 
-fn radix(digits: &str) -> Option<i64> {
+fn radix(digits: &str) -> Option<i128> {
     let (digits, radix) = match digits.get(..2) {
         Some("0x") => (&digits[2..], 16),
         Some("0o") => (&digits[2..], 8),
@@ -156,7 +157,24 @@ fn radix(digits: &str) -> Option<i64> {
         _ if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
         _ => (digits, 10),
     };
-    if digits.starts_with(['+', '-']) { None } else { i64::from_str_radix(digits, radix).ok() }
+    if digits.starts_with(['+', '-']) {
+        None
+    } else {
+        u64::from_str_radix(digits, radix).ok().map(i128::from)
+    }
+}
+
+/// The shortest text of a number as Go's `%g` writes it.
+fn go_float(number: f64) -> String {
+    let scientific = format!("{number:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    match exponent.parse::<i32>() {
+        Ok(power) if !(-4..6).contains(&power) => {
+            let sign = if power < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", power.abs())
+        }
+        _ => number.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +202,11 @@ mod tests {
             ("-", "-"),
             (".", "."),
             ("1_", "1_"),
-            ("99999999999999999999", "100000000000000000000"),
+            ("99999999999999999999", "1e+20"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("1.5e-7", "1.5e-07"),
+            ("123456789.125", "1.23456789125e+08"),
+            ("-0.0001", "-0.0001"),
         ];
         for (written, given) in cases {
             assert_eq!(Scalar::plain(written).canonical_text(), given, "{written}");
