@@ -5,6 +5,7 @@ use std::{
     any::Any,
     collections::HashSet,
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Instant,
@@ -19,23 +20,36 @@ use axum::{
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
-use crate::{Metrics, Problem, RequestContext, Secret, caller::header, http_problem, metrics::HttpSample};
+use crate::{
+    Metrics, Problem, RequestContext, Secret,
+    caller::header,
+    http_problem,
+    in_flight::{Flight, InFlight},
+    metrics::HttpSample,
+};
 
 /// What the layers share.
 pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) internal_token: Secret,
+    in_flight: InFlight,
     permits: Semaphore,
     /// The paths of all RPCs that exist, so that a client cannot invent labels.
     methods: HashSet<String>,
 }
 
 impl Shared {
-    pub(crate) fn new(metrics: Metrics, internal_token: Secret, request_limit: usize) -> Shared {
+    pub(crate) fn new(
+        metrics: Metrics,
+        internal_token: Secret,
+        in_flight: InFlight,
+        request_limit: usize,
+    ) -> Shared {
         let services = svc_api::descriptor_pool().services();
         let methods = services.flat_map(|service| {
             let name = service.full_name().to_owned();
@@ -43,7 +57,7 @@ impl Shared {
         });
         let ours = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
         let methods = methods.chain(ours.map(str::to_owned)).collect();
-        Shared { metrics, internal_token, permits: Semaphore::new(request_limit), methods }
+        Shared { metrics, internal_token, in_flight, permits: Semaphore::new(request_limit), methods }
     }
 
     /// Whether a part of the platform calls.
@@ -66,6 +80,7 @@ pub struct Answered {
 /// The outermost layer, around every route.
 pub(crate) async fn observe(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
+    let flight = shared.in_flight.enter();
     if !shared.is_internal(request.headers()) {
         // Only a part of the platform may say who calls. The gateway's clients have no say in it.
         for name in header::IDENTITY {
@@ -100,7 +115,7 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, mut request: Requ
         response.headers_mut().insert(header::REQUEST_ID, id);
     }
     if grpc {
-        let watch = CallWatch { shared, route, start, span, done: false };
+        let watch = CallWatch { shared, route, start, span, done: false, _flight: flight };
         return watch.over(response);
     }
     let (route, tenant) = match response.extensions_mut().remove::<Answered>() {
@@ -113,7 +128,7 @@ pub(crate) async fn observe(State(shared): State<Arc<Shared>>, mut request: Requ
     let sample =
         HttpSample { method: method.as_str(), route: &route, status, tenant: tenant.as_deref(), duration };
     shared.metrics.http_request(sample);
-    response
+    response.map(|inner| Body::new(HeldBody { inner, held: flight }))
 }
 
 /// Lets only callers pass that carry the internal token.
@@ -177,6 +192,7 @@ struct CallWatch {
     start: Instant,
     span: tracing::Span,
     done: bool,
+    _flight: Flight,
 }
 
 impl CallWatch {
@@ -185,7 +201,7 @@ impl CallWatch {
             self.record(status.code());
             return response;
         }
-        response.map(|inner| Body::new(WatchedBody { inner, watch: self }))
+        response.map(|inner| Body::new(HeldBody { inner, held: self }))
     }
 
     fn record(&mut self, code: Code) {
@@ -206,30 +222,47 @@ impl Drop for CallWatch {
     }
 }
 
-struct WatchedBody {
-    inner: Body,
-    watch: CallWatch,
+/// What wants to know of a body as it goes out, and is dropped with it.
+trait Held: Send + Unpin + 'static {
+    fn trailers(&mut self, _: &HeaderMap) {}
 }
 
-impl HttpBody for WatchedBody {
+impl Held for Flight {}
+
+impl Held for CallWatch {
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        let code = Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code());
+        self.record(code);
+    }
+}
+
+struct HeldBody<H> {
+    inner: Body,
+    held: H,
+}
+
+impl<H: Held> HttpBody for HeldBody<H> {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        let polled = std::pin::Pin::new(&mut self.inner).poll_frame(context);
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(trailers) = frame.trailers_ref()
         {
-            let code = Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code());
-            self.watch.record(code);
+            self.held.trailers(trailers);
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
         self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }

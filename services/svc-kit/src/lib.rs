@@ -52,6 +52,7 @@ mod caller;
 mod environment;
 mod health;
 mod http;
+mod in_flight;
 pub mod json;
 mod layer;
 mod log;

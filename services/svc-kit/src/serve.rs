@@ -12,8 +12,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tonic_health::server::HealthReporter;
 
 use crate::{
-    Context, Environment, Metrics, Problem, Readiness, Routes, Secret, Service, StartError,
+    Context, Environment, Metrics, Problem, Readiness, Routes, Service, StartError,
     health::{self, Health},
+    in_flight::InFlight,
     layer::{self, Shared},
     settings::Settings,
     tasks::{Shutdown, Tasks},
@@ -22,6 +23,9 @@ use crate::{
 /// The largest body of a raw HTTP request in bytes, unless a route sets its own [`DefaultBodyLimit`]. gRPC messages
 /// are bounded by tonic to the same size.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// What the last bytes of answers get to leave, where a peer keeps its connection open.
+const LAST_BYTES: Duration = Duration::from_millis(300);
 
 /// What background tasks get to stop when draining took all the time there was.
 const TASK_GRACE: Duration = Duration::from_secs(1);
@@ -32,6 +36,7 @@ pub struct Running {
     readiness: Readiness,
     tasks: Tasks,
     draining: Shutdown,
+    in_flight: InFlight,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     reporter: HealthReporter,
     names: Vec<&'static str>,
@@ -93,9 +98,10 @@ pub(crate) async fn start_with<S: Service>(
     let address = listener.local_addr().map_err(|source| bind_error(settings.address, source))?;
     let names = std::mem::take(&mut routes.names);
     let more_listeners = std::mem::take(&mut routes.more_listeners);
-    let (router, reporter) =
-        assemble::<S>(routes, &names, &readiness, metrics, settings.internal_token, settings.request_limit)
-            .map_err(|error| StartError::Build(error.into()))?;
+    let in_flight = InFlight::default();
+    let shared = Shared::new(metrics, settings.internal_token, in_flight.clone(), settings.request_limit);
+    let (router, reporter) = assemble::<S>(routes, &names, &readiness, Arc::new(shared))
+        .map_err(|error| StartError::Build(error.into()))?;
 
     let mut servers = Vec::new();
     for (_, serve) in more_listeners {
@@ -114,7 +120,7 @@ pub(crate) async fn start_with<S: Service>(
     follow_readiness(&tasks, &readiness, &reporter, &names);
     listening.release();
     let (delay, timeout) = (settings.shutdown_delay, settings.shutdown_timeout);
-    Ok(Running { address, readiness, tasks, draining, servers, reporter, names, delay, timeout })
+    Ok(Running { address, readiness, tasks, draining, in_flight, servers, reporter, names, delay, timeout })
 }
 
 impl Running {
@@ -144,9 +150,30 @@ impl Running {
         }
         let aborts: Vec<_> = self.servers.iter().map(JoinHandle::abort_handle).collect();
         let servers = futures::future::join_all(std::mem::take(&mut self.servers));
-        let drained = tokio::time::timeout(self.timeout, servers).await.is_ok();
+        let answered = async {
+            // A peer that is slow to close an idle connection must not hold the process.
+            loop {
+                self.in_flight.idle().await;
+                tokio::time::sleep(LAST_BYTES).await;
+                if self.in_flight.count() == 0 {
+                    return;
+                }
+            }
+        };
+        let over = async {
+            tokio::select! {
+                _ = servers => {}
+                () = answered => {}
+            }
+        };
+        let drained = tokio::time::timeout(self.timeout, over).await.is_ok();
         if !drained {
-            tracing::warn!(timeout = ?self.timeout, "requests were cut off: they took longer than SHUTDOWN_TIMEOUT");
+            let (timeout, requests) = (self.timeout, self.in_flight.count());
+            tracing::warn!(
+                ?timeout,
+                requests,
+                "requests were cut off: they took longer than SHUTDOWN_TIMEOUT"
+            );
         }
         for abort in aborts {
             abort.abort();
@@ -172,16 +199,13 @@ fn assemble<S: Service>(
     routes: Routes,
     names: &[&'static str],
     readiness: &Readiness,
-    metrics: Metrics,
-    internal_token: Secret,
-    request_limit: usize,
+    shared: Arc<Shared>,
 ) -> Result<(Router, HealthReporter), tonic_reflection::server::Error> {
-    let shared = Arc::new(Shared::new(metrics.clone(), internal_token.clone(), request_limit));
     let health = Health {
         service: S::NAME,
         readiness: readiness.clone(),
-        metrics,
-        internal_token,
+        metrics: shared.metrics.clone(),
+        internal_token: shared.internal_token.clone(),
         admit: routes.admit_to_health,
     };
     let (grpc, reporter) = health::grpc_routes(names)?;
