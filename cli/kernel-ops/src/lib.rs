@@ -11,6 +11,7 @@ mod failure;
 pub mod host;
 pub mod infra;
 pub mod load;
+pub mod new_service;
 pub mod select;
 pub mod setup;
 pub mod smoke;

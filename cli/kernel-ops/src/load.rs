@@ -117,6 +117,33 @@ pub fn load(settings: &LoadSettings, generated: &dyn Generated, keep: bool) -> R
     }
 }
 
+/// Loads the workspace's own Compose file as if it said `text`, with values that stand for the generated ones. Writes
+/// nothing.
+///
+/// # Errors
+/// Every problem at once.
+pub fn load_text(settings: &LoadSettings, text: &str) -> Result<Project, Failure> {
+    let workspace = workspace(settings)?;
+    let mut sources = Sources::default();
+    let files = [sources.add(workspace.shown(&workspace.compose_file()), text)];
+    let env_files = read_all(&settings.env_files, workspace.pins_file(), settings, &mut sources)?;
+    let directory = project_directory(settings, &workspace)?;
+    let names = generated_variables(&files, &sources);
+    let stand_ins = names.into_iter().map(|name| (name, "not-made-yet".to_owned())).collect();
+    let request = LoadRequest {
+        files: &files,
+        env_files: &env_files,
+        environment: &settings.environment,
+        generated: &stand_ins,
+        profiles: &settings.profiles,
+        project_name: given_name(settings),
+        project_directory: &directory,
+        reader: &Disk,
+    };
+    let loaded = kernel_compose::load(&request, &mut sources);
+    loaded.project.ok_or_else(|| Failure::in_files(loaded.diagnostics, sources))
+}
+
 /// The workspace that the settings mean.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ mod help;
 mod infra;
 mod logs;
 mod man;
+mod new;
 mod ps;
 mod reference;
 mod restart;
@@ -53,6 +54,8 @@ pub enum Command {
     Setup(setup::Arguments),
     /// Show the project as it is understood
     Config(config::Arguments),
+    /// Write a new service and everything that the workspace has to know of it
+    New(new::Arguments),
     /// Check whether this machine has what the platform needs
     Doctor(doctor::Arguments),
     /// Show every pinned version and where it is used
@@ -93,6 +96,7 @@ impl Command {
             Self::Config(arguments) => config::run(context, arguments),
             Self::Versions(arguments) => versions::run(context, arguments),
             Self::Doctor(arguments) => doctor::run(context, arguments),
+            Self::New(arguments) => new::run(context, arguments),
             Self::Explain(arguments) => explain::run(context, arguments),
             Self::Help(arguments) => help::run(context, arguments),
             Self::Completions(arguments) => completions::run(context, arguments),
