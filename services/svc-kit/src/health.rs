@@ -14,7 +14,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     Metrics, Problem, Readiness, Secret,
-    caller::header,
+    context::header,
     http_problem,
     routes::{Admit, mount},
 };

@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 
 use crate::{
     Metrics, Problem, RequestContext, Secret,
-    caller::header,
+    context::header,
     http_problem,
     in_flight::{Flight, InFlight},
     metrics::HttpSample,

@@ -49,6 +49,7 @@
 //! ```
 
 mod caller;
+mod context;
 mod environment;
 mod health;
 mod http;
@@ -64,16 +65,16 @@ mod run;
 mod secret;
 mod serve;
 mod service;
+mod setting;
 mod settings;
 mod store_errors;
 mod tasks;
 pub mod trace;
 
 pub use self::http::http_problem;
-pub use caller::{Caller, RequestContext, header};
-pub use environment::{
-    Complaint, ConfigurationError, Configure, Environment, Invalid, NeighbourUrl, Reader, Setting,
-};
+pub use caller::Caller;
+pub use context::{RequestContext, header};
+pub use environment::{Complaint, ConfigurationError, Configure, Environment, Invalid, Reader};
 pub use layer::Answered;
 pub use metrics::Metrics;
 pub use problem::{IntoChain, Problem, Violation};
@@ -83,5 +84,6 @@ pub use run::{install_crypto, run};
 pub use secret::Secret;
 pub use serve::{Running, start};
 pub use service::{BuildError, Context, Service, StartError};
+pub use setting::{NeighbourUrl, Setting};
 pub use tasks::Shutdown;
 pub use trace::TraceContext;
