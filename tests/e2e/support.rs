@@ -4,7 +4,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::future::Future;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -65,16 +64,17 @@ impl Platform {
     }
 
     /// What `ps` knows, one object per service.
-    #[track_caller]
-    pub fn services(&self) -> Vec<Value> {
-        let output = self.kernel(&["ps", "-o", "json"]);
+    pub async fn services(&self) -> Vec<Value> {
+        let command = self.command(&["ps", "-o", "json"]);
+        let output = tokio::process::Command::from(command).output().await.expect("the binary starts");
+        assert!(output.status.success(), "`kernel ps` failed:\n{}", describe(&output));
         let answer: Value = serde_json::from_slice(&output.stdout).expect("`ps -o json` prints JSON");
         answer["services"].as_array().cloned().expect("`ps -o json` has a list `services`")
     }
 
     /// The process id of a running service.
-    pub fn process_of(&self, service: &str) -> Option<i32> {
-        let services = self.services();
+    pub async fn process_of(&self, service: &str) -> Option<i32> {
+        let services = self.services().await;
         let found = services.iter().find(|entry| entry["name"] == service)?;
         i32::try_from(found["pid"].as_i64()?).ok()
     }
@@ -193,10 +193,7 @@ pub async fn answer(request: RequestBuilder, status: StatusCode) -> Value {
 }
 
 /// Tries until `attempt` gives a value, or fails with what was waited for and the last thing seen.
-pub async fn until<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Result<T, String>>,
-{
+pub async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     let mut pace = tokio::time::interval(Duration::from_millis(50));
     loop {
