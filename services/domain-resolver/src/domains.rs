@@ -62,7 +62,7 @@ impl Domains {
             token: Token::from_random(rand::random()),
             status: Status::Pending,
             last_error: String::new(),
-            created: (self.clock)(),
+            created: self.now(),
             checked: None,
             verified: None,
         };
@@ -162,10 +162,16 @@ impl Domains {
         }
     }
 
+    /// To the microsecond, as the database keeps it: an answer does not change when it is read again.
+    fn now(&self) -> Timestamp {
+        let now = (self.clock)();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
     async fn check(&self, mut domain: Domain) -> Result<Status, CheckError> {
         let records =
             self.lookup.records(&domain.hostname, &domain.token).await.map_err(CheckError::Lookup)?;
-        let now = (self.clock)();
+        let now = self.now();
         let (status, missing) = match judge(&domain.hostname, &domain.token, &records, domain.created, now) {
             Verdict::Verified => (Status::Verified, Vec::new()),
             Verdict::Pending(missing) => (Status::Pending, missing),

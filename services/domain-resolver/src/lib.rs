@@ -17,9 +17,9 @@ use std::time::Duration;
 use axum::{Router, routing::get};
 use jiff::Timestamp;
 use svc_api::domain_resolver::v1::domain_resolver_service_server::DomainResolverServiceServer;
-use svc_kit::{BuildError, Configure, Context, Invalid, Problem, Reader, Routes, Service, Setting};
-use svc_stores::Database;
+use svc_kit::{BuildError, Configure, Context, Invalid, Problem, Reader, Routes, Secret, Service, Setting};
 use svc_stores::relational::Migration;
+use svc_stores::{Database, Store};
 
 use crate::domains::Domains;
 use crate::lookup::LookupUrl;
@@ -36,7 +36,7 @@ pub struct DomainResolver;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `DATABASE_URL`.
-    pub database_url: String,
+    pub database_url: Secret,
     /// `RESOLVER_URL`, `dns://` when it is not given.
     pub resolver: LookupUrl,
     /// `CHECK_INTERVAL`, 30 s when it is not given.
@@ -53,7 +53,7 @@ impl Setting for LookupUrl {
 
 impl Configure for Config {
     fn configure(reader: &mut Reader<'_>) -> Result<Self, Invalid> {
-        let database_url = reader.required::<String>("DATABASE_URL", "sqlite://<absolute path>");
+        let database_url = reader.store(Store::Database);
         let resolver = reader.or("RESOLVER_URL", LookupUrl::Dns(None));
         let check_interval = reader.or("CHECK_INTERVAL", Duration::from_secs(30));
         Ok(Self { database_url: database_url?, resolver: resolver?, check_interval: check_interval? })
@@ -65,7 +65,7 @@ impl Service for DomainResolver {
     type Config = Config;
 
     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
-        let database = Database::connect(&config.database_url).await?;
+        let database = Database::connect(config.database_url.expose()).await?;
         database.migrate(Self::NAME, MIGRATIONS).await?;
         let lookup = config.resolver.open()?;
         if config.resolver == LookupUrl::Development {

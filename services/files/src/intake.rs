@@ -67,7 +67,7 @@ impl Library {
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let id = Uuid::now_v7();
-        let now = (self.clock)();
+        let now = self.now();
         let reserved = store::reserve(&self.database, tenant, id, now, self.limits.pending).await;
         if !reserved.map_err(store_problem)? {
             return Err(Problem::new(Code::Unavailable, "staging-full", "Too many files wait to be scanned")
@@ -145,7 +145,7 @@ impl Library {
             scanner: String::new(),
             metadata: form.metadata,
             uploaded_by: user,
-            created: (self.clock)(),
+            created: self.now(),
             trashed: None,
         };
         let recorded = async {

@@ -20,9 +20,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use svc_api::files::v1::files_service_server::FilesServiceServer;
 use svc_clients::{Neighbour, events};
-use svc_kit::{BuildError, Configure, Context, Invalid, NeighbourUrl, Reader, Routes, Service};
+use svc_kit::{BuildError, Configure, Context, Invalid, NeighbourUrl, Reader, Routes, Secret, Service};
 use svc_stores::relational::Migration;
-use svc_stores::{Database, objects};
+use svc_stores::{Database, Store, objects};
 
 use crate::library::{Library, Limits};
 use crate::scanner::{EmbeddedEicar, Scanner as _};
@@ -41,9 +41,9 @@ pub struct Files;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `DATABASE_URL`.
-    pub database_url: String,
+    pub database_url: Secret,
     /// `OBJECTS_URL`.
-    pub objects_url: String,
+    pub objects_url: Secret,
     /// `EVENTS_URL`: the event-bus.
     pub events_url: NeighbourUrl,
     /// `FILES_MAX_UPLOAD_MB` (100), `FILES_MAX_IMAGE_SIZE_MB` (10), `FILES_STAGING_MAX_PER_TENANT` (100) and
@@ -55,8 +55,8 @@ pub struct Config {
 
 impl Configure for Config {
     fn configure(reader: &mut Reader<'_>) -> Result<Self, Invalid> {
-        let database_url = reader.required::<String>("DATABASE_URL", "sqlite://<absolute path>");
-        let objects_url = reader.required::<String>("OBJECTS_URL", "file://<absolute folder>");
+        let database_url = reader.store(Store::Database);
+        let objects_url = reader.store(Store::Objects);
         let events_url = reader.required("EVENTS_URL", "the event-bus, such as http://event-bus:8080");
         let upload = reader.or::<u32>("FILES_MAX_UPLOAD_MB", 100);
         let image = reader.or::<u32>("FILES_MAX_IMAGE_SIZE_MB", 10);
@@ -83,9 +83,9 @@ impl Service for Files {
     type Config = Config;
 
     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
-        let database = Database::connect(&config.database_url).await?;
+        let database = Database::connect(config.database_url.expose()).await?;
         database.migrate(Self::NAME, MIGRATIONS).await?;
-        let objects = objects::connect(&config.objects_url).await?;
+        let objects = objects::connect(config.objects_url.expose()).await?;
         let event_bus = Neighbour::new("event-bus", &config.events_url, &context);
         events::spawn_relay(&context, &database, &event_bus);
         tracing::info!(

@@ -124,7 +124,7 @@ impl Library {
             return Ok(());
         }
         let from = step(&mut file, Event::Trash)?;
-        file.trashed = Some((self.clock)());
+        file.trashed = Some(self.now());
         let message = message("files.file.deleted", &file, json!({ "permanent": false }));
         self.change(from, &file, message).await
     }
@@ -186,6 +186,12 @@ impl Library {
         if let Err(error) = removed.await {
             tracing::warn!(%tenant, path, %error, "an object could not be removed yet");
         }
+    }
+
+    /// To the microsecond, as the database keeps it: an answer does not change when it is read again.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = (self.clock)();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     pub(crate) async fn find(&self, tenant: Uuid, id: Uuid) -> Result<File, Problem> {

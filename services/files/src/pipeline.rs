@@ -45,7 +45,7 @@ impl Library {
     /// Whatever the stores say; what was done stays done.
     pub async fn housekeep(&self) -> Result<Round> {
         let mut round = Round::default();
-        let now = (self.clock)();
+        let now = self.now();
         for (tenant, path) in store::doomed(&self.database, BATCH).await? {
             self.remove_object(tenant, &path).await;
         }

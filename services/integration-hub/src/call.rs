@@ -17,16 +17,26 @@ use crate::ports::Surroundings;
 /// What is kept of a caller's patience to write a dead letter and answer.
 const TIME_TO_NOTE: Duration = Duration::from_millis(200);
 
+/// Is told the state of a provider's breaker when it is another than before.
+pub type BreakerObserver = Box<dyn Fn(Uuid, BreakerState) + Send + Sync>;
+
 /// The breakers of all providers. They live in memory: after a restart each provider gets a fresh chance.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Breakers {
-    by_provider: Mutex<HashMap<Uuid, Breaker>>,
+    by_provider: Mutex<HashMap<Uuid, (Breaker, BreakerState)>>,
+    observer: Option<BreakerObserver>,
 }
 
 impl Breakers {
+    /// Breakers that are watched.
+    #[must_use]
+    pub fn observed(observer: BreakerObserver) -> Self {
+        Self { by_provider: Mutex::default(), observer: Some(observer) }
+    }
+
     /// The state of a provider's breaker.
     pub fn state(&self, provider: Uuid, now: Timestamp) -> BreakerState {
-        self.with(provider, |breaker| breaker.state(now))
+        self.with(provider, now, |breaker| breaker.state(now))
     }
 
     /// Forgets a provider that no longer exists.
@@ -34,9 +44,19 @@ impl Breakers {
         self.by_provider.lock().unwrap_or_else(PoisonError::into_inner).remove(&provider);
     }
 
-    fn with<T>(&self, provider: Uuid, act: impl FnOnce(&mut Breaker) -> T) -> T {
+    fn with<T>(&self, provider: Uuid, now: Timestamp, act: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breakers = self.by_provider.lock().unwrap_or_else(PoisonError::into_inner);
-        act(breakers.entry(provider).or_default())
+        let (breaker, shown) =
+            breakers.entry(provider).or_insert_with(|| (Breaker::default(), BreakerState::Closed));
+        let outcome = act(breaker);
+        let state = breaker.state(now);
+        if state != *shown {
+            *shown = state;
+            if let Some(observer) = &self.observer {
+                observer(provider, state);
+            }
+        }
+        outcome
     }
 }
 
@@ -94,9 +114,8 @@ pub async fn call(
     let mut attempt = 0;
     let mut last: Option<NoAnswer> = None;
     loop {
-        if let Permit::Refused { retry_at } =
-            breakers.with(provider, |breaker| breaker.acquire(surroundings.now()))
-        {
+        let now = surroundings.now();
+        if let Permit::Refused { retry_at } = breakers.with(provider, now, |breaker| breaker.acquire(now)) {
             // The breaker opened between two attempts: what has been tried is lost, so it becomes a dead letter.
             return Err(match last {
                 Some(NoAnswer { failure, reason }) => {
@@ -112,12 +131,13 @@ pub async fn call(
         };
         let (no_answer, answer) = match outcome {
             Ok(answer) => {
-                breakers.with(provider, Breaker::succeeded);
+                breakers.with(provider, surroundings.now(), Breaker::succeeded);
                 return Ok(Success { answer, attempts: attempt });
             }
             Err(Unusable { no_answer, answer }) => (no_answer, answer),
         };
-        breakers.with(provider, |breaker| report(breaker, &no_answer.failure, surroundings.now()));
+        let now = surroundings.now();
+        breakers.with(provider, now, |breaker| report(breaker, &no_answer.failure, now));
         let NoAnswer { failure, reason } = no_answer;
         let decision = decide(&failure, attempt, config.retries, surroundings.chance());
         tracing::info!(%provider, attempt, ?failure, ?decision, "a provider gave no usable answer");

@@ -162,6 +162,7 @@ impl Hub {
             deadline,
         )
         .await;
+        let outcome = outcome.map_err(|error| without_credentials(error, &credentials));
         Ok((outcome, started.elapsed()))
     }
 
@@ -176,6 +177,14 @@ impl Hub {
             )
         })
     }
+}
+
+/// A provider's complaint may repeat the request, credentials included, and complaints are shown and logged.
+fn without_credentials(mut error: CallError, credentials: &Credentials) -> CallError {
+    if let CallError::HandedBack { answer: Some(answer), .. } = &mut error {
+        answer.body = credentials.redact(&String::from_utf8_lossy(&answer.body)).into_bytes();
+    }
+    error
 }
 
 /// What an answer's body says, for people: a bounded excerpt of its text.

@@ -9,7 +9,7 @@ use svc_stores::{Database, StoreError};
 use url::Url;
 use uuid::Uuid;
 
-use crate::call::Breakers;
+use crate::call::{BreakerObserver, Breakers};
 use crate::domain::breaker::BreakerState;
 use crate::domain::{
     AuthType, Credentials, CredentialsError, Invalid, Provider, ProviderConfig, ProviderStatus, ProviderType,
@@ -75,6 +75,13 @@ impl Hub {
         surroundings: Arc<dyn Surroundings>,
     ) -> Self {
         Self { database, vault, outbound, breakers: Arc::default(), surroundings }
+    }
+
+    /// The same, telling `observer` whenever a breaker is seen in another state.
+    #[must_use]
+    pub fn observed(mut self, observer: BreakerObserver) -> Self {
+        self.breakers = Arc::new(Breakers::observed(observer));
+        self
     }
 
     /// Makes a provider. Its credentials are sealed before the provider exists, so that a crash between the two

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use svc_api::integration_hub::v1::integration_hub_service_server::IntegrationHubServiceServer;
-use svc_kit::{BuildError, Configure, Context, Invalid, Reader, Routes, Service};
+use svc_kit::{BuildError, Configure, Context, Invalid, Reader, Routes, Secret, Service, metrics};
 use svc_stores::relational::Migration;
-use svc_stores::{Database, secrets};
+use svc_stores::{Database, Store, secrets};
 
-use crate::domain::AddressPolicy;
+use crate::domain::{AddressPolicy, BreakerState};
 use crate::hub::Hub;
 use crate::outbound::HttpOutbound;
 use crate::ports::System;
@@ -44,17 +44,17 @@ pub struct IntegrationHub;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `DATABASE_URL`.
-    pub database_url: String,
+    pub database_url: Secret,
     /// `SECRETS_URL`.
-    pub secrets_url: String,
+    pub secrets_url: Secret,
     /// `ALLOW_PRIVATE_TARGETS`, false when it is not given.
     pub policy: AddressPolicy,
 }
 
 impl Configure for Config {
     fn configure(reader: &mut Reader<'_>) -> Result<Self, Invalid> {
-        let database_url = reader.required::<String>("DATABASE_URL", "sqlite://<absolute path>");
-        let secrets_url = reader.required::<String>("SECRETS_URL", "sealed://<absolute path>");
+        let database_url = reader.store(Store::Database);
+        let secrets_url = reader.store(Store::Secrets);
         let allow_private = reader.or("ALLOW_PRIVATE_TARGETS", false);
         Ok(Self {
             database_url: database_url?,
@@ -69,9 +69,9 @@ impl Service for IntegrationHub {
     type Config = Config;
 
     async fn build(config: Config, context: Context) -> Result<Routes, BuildError> {
-        let database = Database::connect(&config.database_url).await?;
+        let database = Database::connect(config.database_url.expose()).await?;
         database.migrate(Self::NAME, MIGRATIONS).await?;
-        let vault = Vault::new(secrets::connect(&config.secrets_url).await?);
+        let vault = Vault::new(secrets::connect(config.secrets_url.expose()).await?);
         if config.policy == AddressPolicy::AllowPrivate {
             tracing::warn!(
                 "ALLOW_PRIVATE_TARGETS is set: providers may lie in this network; for development only"
@@ -79,7 +79,11 @@ impl Service for IntegrationHub {
         }
         svc_kit::install_crypto();
         let outbound = HttpOutbound::new(config.policy)?;
-        let hub = Hub::new(database, vault, Arc::new(outbound), System::shared());
+        let metrics = context.metrics().clone();
+        let hub = Hub::new(database, vault, Arc::new(outbound), System::shared()).observed(Box::new(
+            // Only providers that have failed once get a line, so there are not too many of them.
+            move |provider, state| metrics.breaker(&provider.to_string(), shown(state)),
+        ));
         hub.housekeep().await?;
 
         let sweeper = hub.clone();
@@ -94,5 +98,13 @@ impl Service for IntegrationHub {
             }
         });
         Ok(Routes::new().grpc(IntegrationHubServiceServer::new(hub)))
+    }
+}
+
+fn shown(state: BreakerState) -> metrics::BreakerState {
+    match state {
+        BreakerState::Closed => metrics::BreakerState::Closed,
+        BreakerState::HalfOpen => metrics::BreakerState::HalfOpen,
+        BreakerState::Open => metrics::BreakerState::Open,
     }
 }

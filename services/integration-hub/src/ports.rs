@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// Time, pauses and chance. One trait, since a test that controls one of them controls all.
 #[async_trait]
 pub trait Surroundings: Send + Sync {
-    /// The time.
+    /// The time, to the microsecond, as the database keeps it: an answer does not change when it is read again.
     fn now(&self) -> Timestamp;
     /// Waits.
     async fn pause(&self, length: Duration);
@@ -32,7 +32,8 @@ impl System {
 #[async_trait]
 impl Surroundings for System {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     async fn pause(&self, length: Duration) {

@@ -113,12 +113,13 @@ async fn a_retry_that_fails_keeps_the_letter_and_adds_up() {
 
 #[tokio::test]
 async fn a_refusal_of_the_provider_comes_back_at_once_with_its_words() {
-    let stub = Stub::start([Act::Answer(404, "no such customer")]).await;
+    let stub = Stub::start([Act::Answer(404, "no such customer; you sent Bearer geheim")]).await;
     let world = World::open(AddressPolicy::AllowPrivate).await;
     let provider = world.provider(&stub.url, ProviderConfig::default()).await;
     let problem = world.hub.call(world.tenant, provider.id, get("/x"), None).await.unwrap_err();
     assert_eq!((problem.slug(), problem.http_status()), ("provider-rejected", StatusCode::BAD_GATEWAY));
     assert!(problem.detail_text().contains("no such customer"), "{}", problem.detail_text());
+    assert!(!problem.detail_text().contains("geheim"), "{}", problem.detail_text());
     assert_eq!(problem.violation_list()[0].message, "404");
     assert_eq!((stub.seen().len(), world.time.pauses().len()), (1, 0));
     assert!(world.hub.list_dead_letters(world.tenant, None, 1).await.unwrap().is_empty());

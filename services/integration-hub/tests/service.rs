@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::Stub;
+use common::{Act, Stub};
 use integration_hub::IntegrationHub;
 use svc_api::integration_hub::v1 as api;
 use svc_api::integration_hub::v1::integration_hub_service_client::IntegrationHubServiceClient;
@@ -197,4 +197,33 @@ async fn pages_follow_one_another_without_gaps() {
     assert_eq!(seen, made);
     let wrong = api::ListProvidersRequest { page_size: 101, page_token: "x".to_owned() };
     assert_eq!(hub.list_providers(wrong).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn an_open_breaker_shows_in_status_and_metrics() {
+    let stub = Stub::start(std::iter::repeat_n(Act::Answer(500, ""), 5)).await;
+    let service = start().await;
+    let mut hub = client(&service, &TestCaller::owner());
+    let provider = hub.create_provider(new_provider(&stub.url)).await.unwrap().into_inner();
+    for _ in 0..5 {
+        let failed = Problem::from_status(&hub.call(call(&provider)).await.unwrap_err());
+        assert_eq!(failed.slug(), "provider-failed");
+    }
+    let held_back = hub.call(call(&provider)).await.unwrap_err();
+    assert_eq!((held_back.code(), stub.seen().len()), (Code::Unavailable, 5));
+    let request = api::GetProviderRequest { id: provider.id.clone() };
+    let provider = hub.get_provider(request).await.unwrap().into_inner();
+    assert_eq!((provider.status.as_str(), provider.circuit_breaker_state.as_str()), ("down", "open"));
+    let metrics = reqwest::get(format!("{}/metrics", service.url())).await.unwrap().text().await.unwrap();
+    let line = metrics.lines().find(|line| line.starts_with("circuit_breaker_state{")).unwrap();
+    assert!(line.contains(&provider.id) && line.ends_with(" 2"), "{line}");
+
+    let letters = hub.list_dead_letters(api::ListDeadLettersRequest::default()).await.unwrap().into_inner();
+    assert_eq!(letters.dead_letters.len(), 5);
+    let letter = letters.dead_letters[0].clone();
+    assert_eq!(letter.original_request.unwrap().path, "/balance");
+    let delete = api::DeleteDeadLetterRequest { id: letter.id.clone() };
+    hub.delete_dead_letter(delete).await.unwrap();
+    let gone = hub.get_dead_letter(api::GetDeadLetterRequest { id: letter.id }).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
 }

@@ -126,6 +126,17 @@ impl Credentials {
         self.header.as_ref()
     }
 
+    /// The text without these credentials, for what a provider says that repeats its request.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        let sent = self.header.as_ref().and_then(|(_, value)| value.to_str().ok()).unwrap_or_default();
+        let encoded = sent.strip_prefix("Basic ").unwrap_or_default();
+        // Neither a header's name nor a user's is a secret.
+        let secrets = ["key", "token", "password"].into_iter().filter_map(|name| self.fields.get(name));
+        let secrets = secrets.map(String::as_str).chain([encoded]).filter(|secret| !secret.is_empty());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[credential]"))
+    }
+
     /// The fields, for the secret store alone.
     #[must_use]
     pub fn expose_fields(&self) -> &BTreeMap<String, String> {
@@ -231,6 +242,19 @@ mod tests {
         let fields = BTreeMap::from([("token".to_owned(), "geheim".to_owned())]);
         let credentials = Credentials::new(AuthType::Bearer, fields).expect("valid");
         assert!(!format!("{credentials:?} {:?}", credentials.header()).contains("geheim"));
+    }
+
+    #[test]
+    fn what_repeats_credentials_can_be_redacted() {
+        let basic = [("username", "Aladdin"), ("password", "open sesame")];
+        let fields = basic.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let credentials = Credentials::new(AuthType::Basic, fields).expect("valid");
+        assert_eq!(
+            credentials.redact("Aladdin said `open sesame` as Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            "Aladdin said `[credential]` as Basic [credential]"
+        );
+        let nothing = Credentials::new(AuthType::Anonymous, BTreeMap::new()).expect("valid");
+        assert_eq!(nothing.redact("a b"), "a b");
     }
 
     #[test]

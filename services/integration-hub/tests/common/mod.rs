@@ -14,7 +14,7 @@ use integration_hub::MIGRATIONS;
 use integration_hub::domain::{AddressPolicy, Provider, ProviderConfig};
 use integration_hub::hub::{Hub, NewProvider};
 use integration_hub::outbound::HttpOutbound;
-use integration_hub::ports::Surroundings;
+use integration_hub::ports::{Surroundings, System};
 use integration_hub::vault::Vault;
 use jiff::Timestamp;
 use svc_stores::{Database, secrets};
@@ -150,7 +150,7 @@ impl World {
         let database = Database::connect(&format!("sqlite://{place}/hub.db")).await.unwrap();
         database.migrate("integration-hub", MIGRATIONS).await.unwrap();
         let vault = Vault::new(secrets::connect(&format!("sealed://{place}/secrets")).await.unwrap());
-        let time = Arc::new(FakeSurroundings { now: Mutex::new(Timestamp::now()), pauses: Mutex::default() });
+        let time = Arc::new(FakeSurroundings { now: Mutex::new(System.now()), pauses: Mutex::default() });
         let outbound = Arc::new(HttpOutbound::new(policy).unwrap());
         let hub = Hub::new(database, vault.clone(), outbound, Arc::clone(&time) as Arc<dyn Surroundings>);
         World { hub, time, tenant: Uuid::now_v7(), vault, _folder: folder }
