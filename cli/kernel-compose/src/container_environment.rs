@@ -50,8 +50,11 @@ impl Stage<'_> {
         if let Some(files) = service.remove("env_file") {
             for file in files.as_sequence().unwrap_or_default() {
                 for line in self.file(file, &own, &entry.key) {
-                    let value = line.value.map_or(Value::Null, |text| Value::Scalar(Scalar::quoted(text)));
-                    all.set(line.name, line.span, Node::new(value, line.span));
+                    // A bare name that has no value anywhere says nothing.
+                    if let Some(text) = line.value {
+                        let value = Node::new(Value::Scalar(Scalar::quoted(text)), line.span);
+                        all.set(line.name, line.span, value);
+                    }
                 }
             }
         }

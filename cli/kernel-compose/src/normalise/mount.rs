@@ -100,9 +100,6 @@ impl Normaliser<'_> {
             if let Some(source) = source.filter(|_| kind == "bind") {
                 mapping.set("source", span, Node::text(self.resolve(&source), span));
             }
-            if (kind == "bind" || kind == "volume") && mapping.get(&kind).is_none() {
-                mapping.set(kind, span, Node::new(Value::Mapping(Mapping::default()), span));
-            }
         }
         Some(mount)
     }
