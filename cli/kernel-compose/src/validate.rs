@@ -1,5 +1,6 @@
 //! What must be true of a whole project: references resolve, nothing waits in a circle, nothing is published twice.
 
+mod consistency;
 mod cycle;
 mod secrets;
 
@@ -28,6 +29,7 @@ pub fn project(project: &Project, declared: &Node, diagnostics: &mut Vec<Diagnos
     }
     check.published_ports();
     check.container_names();
+    consistency::check(project, check.diagnostics);
     cycle::check(project, check.diagnostics);
     secrets::check(project, check.diagnostics);
 }

@@ -376,3 +376,54 @@ fn warnings_do_not_stand_in_the_way() {
     "#);
     assert_eq!(case.project().services.len(), 1);
 }
+
+#[test]
+fn one_thing_said_twice_or_not_at_all() {
+    let text = r#"services:
+  a:
+    image: i
+    cpus: 1
+    mem_limit: 1g
+    pids_limit: 5
+    scale: -1
+    deploy: { resources: { limits: { cpus: 2, memory: 1024m, pids: 6 } } }
+    networks: [n]
+    volumes: ["v:/v"]
+    secrets: [s, t]
+    configs: [c]
+    build: { additional_contexts: { x: "service:b", y: "service:c" } }
+  b: { image: b }
+  c: { build: . }
+networks: { n: { external: true, driver: bridge } }
+volumes: { v: { external: true, name: w } }
+secrets: { s: , t: { file: x, environment: Y } }
+configs: { c: { content: x } }
+"#;
+    insta::assert_snapshot!(compose(text).problems(), @r#"
+    error K-COMPOSE-018: service `a` has `cpus` and another `deploy.resources.limits.cpus`
+      compose.yml:4:11 [1] this
+      compose.yml:8:44 [2] or this
+      help: keep one of them
+    error K-COMPOSE-018: service `a` has `pids_limit` and another `deploy.resources.limits.pids`
+      compose.yml:6:17 [5] this
+      compose.yml:8:68 [6] or this
+      help: keep one of them
+    error K-COMPOSE-012: service `a` can't run less than 0 times
+      compose.yml:7:12 [-1] negative
+      help: write 0 or more
+    error K-COMPOSE-014: service `a` builds on the service `b`, which is not built in this project
+      compose.yml:13:40 ["service:b"] not built here
+      help: name a service that has `build`, or an image: `docker-image://NAME`
+    error K-COMPOSE-018: the network `n` is external and says how it is made (`driver`)
+      compose.yml:16:34 [driver] this
+      compose.yml:16:28 [true] or this
+      help: keep one of them: an external one is only used
+    error K-COMPOSE-018: the secret `s` comes from nowhere
+      compose.yml:18:12 [s] no origin
+      help: say one of `file` or `environment`, or `external: true`
+    error K-COMPOSE-018: the secret `t` comes from two places
+      compose.yml:18:31 [environment] this
+      compose.yml:18:22 [file] or this
+      help: say one of `file` or `environment`, or `external: true`
+    "#);
+}
