@@ -26,6 +26,50 @@ const BUCKETS: [f64; 14] =
 /// So many tenants get a label of their own per process; all others share `other`.
 const TENANT_LIMIT: usize = 20;
 
+/// How OpenMetrics ends.
+const END: &str = "# EOF\n";
+
+/// One of the metrics that every service has.
+#[derive(Clone, Copy)]
+struct Baseline {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+}
+
+const fn histogram(name: &'static str, help: &'static str) -> Baseline {
+    Baseline { name, kind: "histogram", help }
+}
+
+const HTTP_DURATION: Baseline = histogram(
+    "http_server_request_duration_ms",
+    "Time to the head of the answer of an HTTP request in milliseconds",
+);
+/// The encoder appends `_total` to the samples.
+const HTTP_REQUESTS: Baseline =
+    Baseline { name: "http_server_requests", kind: "counter", help: "HTTP requests answered" };
+const GRPC_SERVER: Baseline =
+    histogram("grpc_server_request_duration_ms", "Time to the end of a gRPC call in milliseconds");
+const GRPC_CLIENT: Baseline = histogram(
+    "grpc_client_request_duration_ms",
+    "Time of a gRPC call to a neighbour, with its retries, in milliseconds",
+);
+const DATABASE: Baseline = histogram("db_query_duration_ms", "Time of a query in milliseconds");
+const LAG: Baseline = Baseline {
+    name: "kafka_consumer_lag",
+    kind: "gauge",
+    help: "Events that a consumer group has not seen yet",
+};
+const VALKEY: Baseline =
+    histogram("valkey_operation_duration_ms", "Time of a cache operation in milliseconds");
+const BREAKER: Baseline = Baseline {
+    name: "circuit_breaker_state",
+    kind: "gauge",
+    help: "State of a circuit breaker: 0 closed, 1 half open, 2 open",
+};
+const BASELINE: [Baseline; 8] =
+    [HTTP_DURATION, HTTP_REQUESTS, GRPC_SERVER, GRPC_CLIENT, DATABASE, LAG, VALKEY, BREAKER];
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// Records what happens and writes it for a scraper. Cheap to clone; all clones record for the same service.
@@ -76,38 +120,17 @@ impl Metrics {
     /// The metrics of one service.
     pub fn new(service: &'static str) -> Metrics {
         let mut registry = Registry::default();
-        let http_duration = histograms(
-            &mut registry,
-            "http_server_request_duration_ms",
-            "Time to the head of the answer of an HTTP request in milliseconds",
-        );
+        let http_duration = histograms(&mut registry, HTTP_DURATION);
         let http_requests = Family::default();
-        // The encoder appends `_total`.
-        registry.register("http_server_requests", "HTTP requests answered", http_requests.clone());
-        let grpc_server = histograms(
-            &mut registry,
-            "grpc_server_request_duration_ms",
-            "Time to the end of a gRPC call in milliseconds",
-        );
-        let grpc_client = histograms(
-            &mut registry,
-            "grpc_client_request_duration_ms",
-            "Time of a gRPC call to a neighbour, with its retries, in milliseconds",
-        );
-        let database = histograms(&mut registry, "db_query_duration_ms", "Time of a query in milliseconds");
+        registry.register(HTTP_REQUESTS.name, HTTP_REQUESTS.help, http_requests.clone());
+        let grpc_server = histograms(&mut registry, GRPC_SERVER);
+        let grpc_client = histograms(&mut registry, GRPC_CLIENT);
+        let database = histograms(&mut registry, DATABASE);
         let lag = Family::default();
-        registry.register("kafka_consumer_lag", "Events that a consumer group has not seen yet", lag.clone());
-        let valkey = histograms(
-            &mut registry,
-            "valkey_operation_duration_ms",
-            "Time of a cache operation in milliseconds",
-        );
+        registry.register(LAG.name, LAG.help, lag.clone());
+        let valkey = histograms(&mut registry, VALKEY);
         let breaker = Family::default();
-        registry.register(
-            "circuit_breaker_state",
-            "State of a circuit breaker: 0 closed, 1 half open, 2 open",
-            breaker.clone(),
-        );
+        registry.register(BREAKER.name, BREAKER.help, breaker.clone());
         let tenants = Mutex::default();
         Metrics(Arc::new(Inner {
             service,
@@ -177,6 +200,15 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.0.registry);
+        // The encoder leaves out what nothing was recorded for yet, but the set is the same on every service.
+        let mut missing = String::new();
+        for Baseline { name, kind, help } in BASELINE {
+            if !text.contains(&format!("# TYPE {name} ")) {
+                missing.push_str(&format!("# HELP {name} {help}.\n# TYPE {name} {kind}\n"));
+            }
+        }
+        let end = text.len() - if text.ends_with(END) { END.len() } else { 0 };
+        text.insert_str(end, &missing);
         text
     }
 
@@ -201,12 +233,12 @@ impl svc_stores::observe::Observer for Metrics {
     }
 }
 
-fn histograms<L>(registry: &mut Registry, name: &str, help: &str) -> Histograms<L>
+fn histograms<L>(registry: &mut Registry, baseline: Baseline) -> Histograms<L>
 where
     L: labels::Labels,
 {
     let family: Histograms<L> = Family::new_with_constructor(|| Histogram::new(BUCKETS));
-    registry.register(name, help, family.clone());
+    registry.register(baseline.name, baseline.help, family.clone());
     family
 }
 
@@ -253,6 +285,17 @@ mod tests {
         ] {
             assert!(text.contains(&expected), "no {expected} in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_service_that_has_done_nothing_shows_the_whole_set() {
+        let metrics = Metrics::new("money");
+        metrics.grpc_call("iam", Duration::from_millis(1));
+        let text = metrics.render();
+        for Baseline { name, kind, .. } in BASELINE {
+            assert_eq!(text.matches(&format!("# TYPE {name} {kind}\n")).count(), 1, "{name} in\n{text}");
+        }
+        assert!(text.ends_with(END) && text.matches(END).count() == 1);
     }
 
     #[test]
