@@ -303,7 +303,13 @@ impl Engine for LocalEngine {
                 }
                 let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
                 let conversation = self.ask(|| Request::Stop { name: name.clone(), grace_ms }).await?;
-                self.finish(conversation, Some(context)).await
+                match self.finish(conversation, Some(context)).await {
+                    // It ended by itself before the new supervisor looked, and nobody knew more of it.
+                    Err(error) if is_repair(step) && error.code == kernel_engine::codes::OUT_OF_STEP => {
+                        Ok(())
+                    }
+                    other => other,
+                }
             }
             (Action::Remove, Subject::Service(name)) => {
                 let conversation = self.ask(|| Request::Remove { name: name.clone() }).await?;

@@ -21,32 +21,54 @@ pub(crate) fn check(wanted: &[(ServiceName, u16)], scope: &ScopeId) -> Result<()
     if wanted.is_empty() {
         return Ok(());
     }
-    let listeners = listeners();
-    let inodes: BTreeSet<u64> =
-        wanted.iter().filter_map(|(_, port)| listeners.get(port)).flatten().copied().collect();
+    let sockets = sockets();
+    let wanted: Vec<Wanted<'_>> = wanted
+        .iter()
+        .map(|(service, port)| {
+            let all = sockets.get(port).map(Vec::as_slice).unwrap_or_default();
+            let listening: Vec<u64> = all.iter().filter(|it| it.listens).map(|it| it.inode).collect();
+            // Without a listener, an outgoing connection may have been given the port.
+            let outgoing = listening.is_empty() && !can_bind(*port);
+            let used: Vec<u64> = if outgoing { all.iter().map(|it| it.inode).collect() } else { listening };
+            Wanted { service, port: *port, used, outgoing }
+        })
+        .collect();
+    let inodes: BTreeSet<u64> = wanted.iter().flat_map(|wanted| &wanted.used).copied().collect();
     let owners = if inodes.is_empty() { BTreeMap::new() } else { owners(&inodes) };
-    let mut taken = Vec::new();
-    for (service, port) in wanted {
-        let listening = listeners.get(port).map(Vec::as_slice).unwrap_or_default();
-        let mut strangers = Vec::new();
-        let mut unknown = listening.is_empty() && !can_bind(*port);
-        for inode in listening {
+    let taken: Vec<String> = wanted.iter().filter_map(|wanted| wanted.taken(&owners, scope)).collect();
+    if taken.is_empty() { Ok(()) } else { Err(error(taken)) }
+}
+
+/// A port that a service will listen on, and the sockets that use it now.
+struct Wanted<'a> {
+    service: &'a ServiceName,
+    port: u16,
+    used: Vec<u64>,
+    /// It can't be had although nobody listens.
+    outgoing: bool,
+}
+
+impl Wanted<'_> {
+    /// By whom it is taken, when it is.
+    fn taken(&self, owners: &BTreeMap<u64, Vec<u32>>, scope: &ScopeId) -> Option<String> {
+        let mut strangers = BTreeSet::new();
+        let mut unknown = self.outgoing && self.used.is_empty();
+        for inode in &self.used {
             match owners.get(inode).map(Vec::as_slice).unwrap_or_default() {
                 [] => unknown = true,
-                pids if pids.iter().any(|pid| processes::carries(*pid, scope)) => {}
-                pids => strangers.extend(pids.iter().take(1).map(|pid| processes::describe(*pid))),
+                pids if !self.outgoing && pids.iter().any(|pid| processes::carries(*pid, scope)) => {}
+                pids => strangers.extend(pids.first().map(|pid| processes::describe(*pid))),
             }
         }
-        strangers.sort();
-        strangers.dedup();
         if unknown && strangers.is_empty() {
-            strangers.push("a process that can't be seen from here".to_owned());
+            strangers.insert("a process that can't be seen from here".to_owned());
         }
-        if !strangers.is_empty() {
-            taken.push(format!("port {port} for `{service}` is taken by {}", strangers.join(" and ")));
-        }
+        let strangers: Vec<String> = strangers.into_iter().collect();
+        let by = if self.outgoing { "by an outgoing connection of" } else { "by" };
+        let (port, service) = (self.port, self.service);
+        (!strangers.is_empty())
+            .then(|| format!("port {port} for `{service}` is taken {by} {}", strangers.join(" and ")))
     }
-    if taken.is_empty() { Ok(()) } else { Err(error(taken)) }
 }
 
 fn error(taken: Vec<String>) -> EngineError {
@@ -64,29 +86,35 @@ fn can_bind(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// The sockets that listen on each port, whatever the address: `0.0.0.0`, `127.0.0.1`, `::` and `::1` all stand in
-/// the way of somebody who says `localhost`.
-fn listeners() -> BTreeMap<u16, Vec<u64>> {
-    let mut found: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
+/// One socket that has a port.
+struct Socket {
+    inode: u64,
+    listens: bool,
+}
+
+/// The sockets of each port, whatever the address: `0.0.0.0`, `127.0.0.1`, `::` and `::1` all stand in the way of
+/// somebody who says `localhost`.
+fn sockets() -> BTreeMap<u16, Vec<Socket>> {
+    let mut found: BTreeMap<u16, Vec<Socket>> = BTreeMap::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = std::fs::read_to_string(table).unwrap_or_default();
-        for (port, inode) in text.lines().skip(1).filter_map(listener) {
-            found.entry(port).or_default().push(inode);
+        for (port, socket) in text.lines().skip(1).filter_map(socket) {
+            found.entry(port).or_default().push(socket);
         }
     }
     found
 }
 
-/// Port and inode of one line of such a table, when its socket listens.
-fn listener(line: &str) -> Option<(u16, u64)> {
+/// One line of such a table: the local port and the socket, when it has an owner.
+fn socket(line: &str) -> Option<(u16, Socket)> {
     const LISTENS: &str = "0A";
     let mut fields = line.split_ascii_whitespace();
     let local = fields.nth(1)?;
     let state = fields.nth(1)?;
-    let inode = fields.nth(5)?.parse().ok()?;
+    let inode = fields.nth(5)?.parse().ok().filter(|inode| *inode != 0)?;
     let (address, port) = local.rsplit_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    (state == LISTENS && stands_in_the_way(address)).then_some((port, inode))
+    stands_in_the_way(address).then_some((port, Socket { inode, listens: state == LISTENS }))
 }
 
 /// Any address, or one of loopback; not one of another network.
@@ -131,15 +159,14 @@ mod tests {
     #[test]
     fn only_a_listening_socket_that_stands_in_the_way_counts() {
         let line = |local: &str, state: &str| {
-            listener(&format!(
-                "  0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 0 0 4711 1"
-            ))
+            let line = format!("  0: {local} 0:0 {state} 00000000:00000000 00:00000000 00000000 0 0 4711 1");
+            socket(&line).map(|(port, socket)| (port, socket.inode, socket.listens))
         };
-        assert_eq!(line("0100007F:1F90", "0A"), Some((8080, 4711)));
-        assert_eq!(line("00000000:1F90", "0A"), Some((8080, 4711)));
-        assert_eq!(line("00000000000000000000000000000000:1F90", "0A"), Some((8080, 4711)));
-        assert_eq!(line("00000000000000000000000001000000:1F90", "0A"), Some((8080, 4711)));
-        assert_eq!(line("0100007F:1F90", "01"), None, "connected, not listening");
+        assert_eq!(line("0100007F:1F90", "0A"), Some((8080, 4711, true)));
+        assert_eq!(line("00000000:1F90", "0A"), Some((8080, 4711, true)));
+        assert_eq!(line("00000000000000000000000000000000:1F90", "0A"), Some((8080, 4711, true)));
+        assert_eq!(line("00000000000000000000000001000000:1F90", "0A"), Some((8080, 4711, true)));
+        assert_eq!(line("0100007F:1F90", "01"), Some((8080, 4711, false)), "connected, not listening");
         assert_eq!(line("0A00000A:1F90", "0A"), None, "another network");
     }
 
@@ -160,10 +187,20 @@ mod tests {
     }
 
     #[test]
+    fn an_outgoing_connection_that_was_given_the_port_is_told() {
+        let there = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let outgoing = std::net::TcpStream::connect(there.local_addr().unwrap()).unwrap();
+        let port = outgoing.local_addr().unwrap().port();
+        let error = check(&[(ServiceName::new("iam").unwrap(), port)], &scope()).unwrap_err();
+        let expected = format!("is taken by an outgoing connection of pid {} `", std::process::id());
+        assert!(error.evidence[0].contains(&expected), "{:?}", error.evidence);
+    }
+
+    #[test]
     fn a_free_port_is_no_obstacle() {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        // Below the range of outgoing connections, which come and go in every test.
+        let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+        let port = (first..).find(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok()).unwrap();
         check(&[(ServiceName::new("iam").unwrap(), port)], &scope()).unwrap();
     }
 }

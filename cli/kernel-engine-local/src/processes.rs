@@ -126,7 +126,8 @@ impl Held {
         let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         let fd = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
             Ok(fd) => fd,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            // In the middle of its end a process gives one of several errors.
+            Err(_) if started(process.pid) != Some(process.started) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         // Looked at after it is held: now the number can't change hands any more.

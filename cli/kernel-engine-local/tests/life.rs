@@ -89,11 +89,11 @@ async fn nobody_else_may_read_what_is_kept_and_secrets_are_in_no_file() {
 
 #[tokio::test]
 async fn every_taken_port_is_told_before_anything_starts() {
-    let mut world = World::new(vec![unit("iam", &[]), unit("money", &[]), unit("free", &[])]);
-    let others = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
-    for (unit, other) in ["iam", "money"].iter().zip(&others) {
-        world.unit(unit).port = Some(other.local_addr().unwrap().port());
-    }
+    let world = World::new(vec![unit("iam", &[]), unit("money", &[]), unit("free", &[])]);
+    let others = [0, 1].map(|unit| {
+        let port: u16 = world.units[unit].port.unwrap();
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap()
+    });
     let (_, outcome, _) = world.up().await;
     let failure = &outcome.failed[0];
     assert_eq!((failure.problem.code.as_str(), failure.exit), ("K-LOCAL-001", ExitCode::Prerequisite));
