@@ -64,19 +64,28 @@ pub fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     (best.0 <= allowed).then_some(best.1)
 }
 
-/// How many letters have to be added, dropped or replaced.
+/// How many letters have to be added, dropped, replaced, or swapped with their neighbour.
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
+    for line in 1..=from.len() {
+        let mut row = vec![line];
+        for column in 1..=to.len() {
+            let same = from[line - 1] == to[column - 1];
+            let replaced = rows[line - 1][column - 1] + usize::from(!same);
+            let mut best = replaced.min(rows[line - 1][column] + 1).min(row[column - 1] + 1);
+            let swapped = line > 1
+                && column > 1
+                && from[line - 1] == to[column - 2]
+                && from[line - 2] == to[column - 1];
+            if swapped {
+                best = best.min(rows[line - 2][column - 2] + 1);
+            }
+            row.push(best);
         }
+        rows.push(row);
     }
-    row[to.len()]
+    rows[from.len()][to.len()]
 }
 
 #[cfg(test)]
@@ -89,6 +98,7 @@ mod tests {
         assert_eq!(closest("gatewya", &known), Some("gateway"));
         assert_eq!(closest("mony", &known), Some("money"));
         assert_eq!(closest("postgres", &known), None);
+        assert_eq!(closest("wbe", &["db", "web"]), Some("web"));
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }
