@@ -1,5 +1,5 @@
-//! Refresh tokens under a clock that the test holds.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+//! Accounts under a clock and a database that the test holds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 use iam::{
-    accounts::{Accounts, Registration},
+    accounts::{Accounts, Granted, LoginOutcome, Registration},
     keys::Keys,
     passwords::Passwords,
     store::IdentityStore,
@@ -18,12 +18,14 @@ use iam::{
 };
 use jiff::Timestamp;
 use svc_kit::{Problem, RequestContext, Secret};
-use svc_stores::{Database, cache, secrets};
+use svc_stores::{Database, cache, secrets, values};
 
+const PASSWORD: &str = "correct horse battery";
 const DAY: i64 = 24 * 3600;
 
 struct World {
     accounts: Accounts,
+    database: Database,
     clock: Arc<AtomicI64>,
     _folder: tempfile::TempDir,
 }
@@ -38,24 +40,33 @@ impl World {
         let clock = Arc::new(AtomicI64::new(1_800_000_000));
         let hand = Arc::clone(&clock);
         let accounts = Accounts {
-            store: IdentityStore::open(database).await.unwrap(),
+            store: IdentityStore::open(database.clone()).await.unwrap(),
             passwords: Passwords::new(1),
             tokens: Tokens::new(keys, "issuer".to_owned(), "audience".to_owned()),
             cache: cache::connect("memory://").unwrap(),
             clock: Arc::new(move || Timestamp::from_second(hand.load(Ordering::SeqCst)).unwrap()),
             new_tenant: Arc::default(),
         };
-        World { accounts, clock, _folder: folder }
+        World { accounts, database, clock, _folder: folder }
     }
 
     async fn registered(&self) -> String {
+        self.register().await.refresh_token
+    }
+
+    async fn register(&self) -> Granted {
         let new = Registration {
             email: "ada@example.com".to_owned(),
-            password: Secret::new("correct horse battery"),
+            password: Secret::new(PASSWORD),
             name: String::new(),
             organization: "Acme".to_owned(),
         };
-        self.accounts.register(new, &RequestContext::of_platform(None)).await.unwrap().refresh_token
+        self.accounts.register(new, &RequestContext::of_platform(None)).await.unwrap()
+    }
+
+    async fn login(&self) -> Result<LoginOutcome, Problem> {
+        let context = RequestContext::of_platform(None);
+        self.accounts.login("ada@example.com", Secret::new(PASSWORD), &context).await
     }
 
     fn pass(&self, seconds: i64) {
@@ -97,4 +108,45 @@ async fn a_token_lives_seven_days_and_the_next_one_seven_more() {
     assert!(world.refresh(&second).await.unwrap_err().detail_text().contains("it has ended"));
     let before = (world.accounts.clock)().checked_add(Duration::from_secs(1)).unwrap();
     assert_eq!(world.accounts.store.forget_ended(before).await.unwrap(), 3, "two tokens and their session");
+}
+
+#[tokio::test]
+async fn a_block_reaches_everything_below_the_blocked_tenant() {
+    let world = World::new().await;
+    let root = Registration {
+        email: "root@example.com".to_owned(),
+        password: Secret::new(PASSWORD),
+        name: String::new(),
+        organization: String::new(),
+    };
+    let (_, platform) = world.accounts.set_up(root, &RequestContext::of_platform(None)).await.unwrap();
+    let ada = world.register().await;
+    assert!(!world.accounts.permissions(ada.tenant.id, ada.user.id).await.unwrap().2);
+
+    let block = "UPDATE tenants SET status = 'blocked' WHERE id = $1";
+    world.database.system().execute(block, values![platform.id]).await.unwrap();
+    assert_eq!(world.login().await.unwrap_err().slug(), "tenant-blocked");
+    assert_eq!(world.refresh(&ada.refresh_token).await.unwrap_err().slug(), "tenant-blocked");
+    assert!(world.accounts.permissions(ada.tenant.id, ada.user.id).await.unwrap().2);
+
+    let lift = "UPDATE tenants SET status = 'active' WHERE id = $1";
+    world.database.system().execute(lift, values![platform.id]).await.unwrap();
+    world.refresh(&ada.refresh_token).await.expect("a refused refresh did not use the token up");
+}
+
+#[tokio::test]
+async fn a_user_who_left_every_tenant_gets_a_new_one_and_loses_the_old_session() {
+    let world = World::new().await;
+    let ada = world.register().await;
+    for table in ["member_roles", "members"] {
+        let sql = format!("DELETE FROM {table} WHERE tenant_id = $1");
+        world.database.tenant(ada.tenant.id).execute(&sql, values![]).await.unwrap();
+    }
+    assert_eq!(world.refresh(&ada.refresh_token).await.unwrap_err().slug(), "not-a-member");
+    let LoginOutcome::Granted(again) = world.login().await.unwrap() else { panic!("must not ask") };
+    assert_ne!(again.tenant.id, ada.tenant.id);
+    let (permissions, roles, _) = world.accounts.permissions(again.tenant.id, ada.user.id).await.unwrap();
+    assert_eq!(roles, ["Owner"]);
+    assert!(permissions.contains(&"money.*".to_owned()));
+    assert_eq!(world.accounts.store.incomplete(10).await.unwrap().len(), 2, "both need a wallet");
 }
