@@ -173,6 +173,59 @@ async fn a_supervisor_that_is_told_to_end_ends_its_units() {
     assert!(!world.engine.layout().socket().exists());
 }
 
+/// The supervisor is killed while the command waits for `iam`.
+#[tokio::test]
+async fn a_supervisor_killed_in_the_middle_of_up_is_told_and_replaced_by_the_next() {
+    let signal = tempfile::tempdir().unwrap();
+    let ready = signal.path().join("ready");
+    let world = World::new(vec![unit("iam", &[]).with("READY_WHEN", ready.to_string_lossy())]);
+    let kill = async {
+        eventually("iam runs", async || match world.observe().await.items.first() {
+            Some(item) if item.detail.is_some() => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        world.kill_supervisor().await;
+    };
+    let ((_, outcome, _), ()) = tokio::join!(world.up(), kill);
+    assert_eq!(outcome.failed[0].problem.code, "K-LOCAL-008", "{outcome:#?}");
+    assert!(outcome.failed[0].problem.help.as_ref().unwrap().contains("again"));
+    std::fs::write(&ready, "").unwrap();
+    world.is_up().await;
+    assert_eq!(world.is_up().await, "");
+    world.down(false).await;
+    world.assert_nothing_left();
+}
+
+/// Something listens that speaks another version: it is replaced, not obeyed.
+#[tokio::test]
+async fn a_supervisor_of_another_version_is_replaced() {
+    let mut world = World::new(vec![unit("iam", &[])]);
+    world.is_up().await;
+    let pid = world.pid("iam").await;
+    world.kill_supervisor().await;
+    let socket = world.engine.layout().socket();
+    std::fs::remove_file(&socket).unwrap();
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let other = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = br#"{"answer":"failed","reason":"version","message":"version 0","evidence":[]}"#;
+            drop(stream.write_all(answer).await);
+            drop(stream.write_all(b"\n").await);
+        }
+    });
+    // A new command: one command asks for the version once.
+    world.engine = world.other_engine();
+    assert_eq!(world.item("iam").await.state, UnitState::Leftover, "found without asking it");
+    world.is_up().await;
+    gone(pid).await;
+    other.abort();
+    world.down(false).await;
+    world.assert_nothing_left();
+}
+
 /// The command is killed while it waits for `money`; the supervisor goes on, the next command finishes.
 #[tokio::test]
 async fn a_command_killed_in_the_middle_of_up_is_finished_by_the_next() {
