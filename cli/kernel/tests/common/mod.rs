@@ -95,6 +95,18 @@ impl Workspace {
     }
 }
 
+impl Drop for Workspace {
+    /// Whatever a failed test left running ends with it.
+    fn drop(&mut self) {
+        if let Ok(projects) = std::fs::read_dir(self.folder.path().join(".kernel")) {
+            for project in projects.flatten() {
+                let name = project.file_name().to_string_lossy().into_owned();
+                let _gone = self.command(&["-p", &name, "down", "--volumes"]).output();
+            }
+        }
+    }
+}
+
 impl Output {
     /// Everything, for a snapshot.
     pub fn shown(&self) -> String {

@@ -1,0 +1,97 @@
+//! What happens while a command works: a crash, Ctrl-C. The services are shell scripts that never become ready.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use common::{COMPOSE, Workspace};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A platform whose one service is this shell script, on a port that is free now.
+fn workspace(script: &str) -> Workspace {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let workspace = Workspace::new(&COMPOSE.replace("28911", &port.to_string()));
+    workspace.write("programs/web", &format!("#!/bin/sh\n{script}\n"));
+    let path = workspace.root().join("programs/web");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    workspace
+}
+
+#[test]
+fn a_service_that_crashes_is_told_with_what_it_said_last() {
+    let workspace = workspace("echo 'DATABASE_URL: is missing' >&2; exit 64");
+    let output = workspace.run(&["up"]);
+    assert_eq!(output.code, 11, "{}", output.shown());
+    let last = output.stderr.rsplit("K-LOCAL-").next().unwrap();
+    assert!(last.contains("web") && last.contains("DATABASE_URL: is missing"), "{}", output.shown());
+    assert!(output.stdout.is_empty(), "{}", output.shown());
+    let logs = workspace.run(&["logs", "web", "--raw"]);
+    assert!(logs.stdout.contains("DATABASE_URL: is missing\n"), "{}", logs.shown());
+    assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
+    assert!(!workspace.root().join(".kernel").exists());
+}
+
+#[test]
+fn a_service_that_is_never_ready_runs_out_of_time() {
+    let workspace = workspace("exec sleep 600");
+    let output = workspace.run(&["up", "--wait-timeout", "300ms", "--trace", "trace.json"]);
+    assert_eq!(output.code, 12, "{}", output.shown());
+    assert!(
+        output.stderr.contains("K-ENGINE-001") && output.stderr.contains("--wait-timeout"),
+        "{}",
+        output.shown()
+    );
+    let trace: serde_json::Value = serde_json::from_str(&workspace.read("trace.json")).unwrap();
+    let names: Vec<&str> =
+        trace["traceEvents"].as_array().unwrap().iter().filter_map(|entry| entry["name"].as_str()).collect();
+    assert!(names.contains(&"start") && names.contains(&"await"), "{names:?}");
+    assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
+}
+
+#[test]
+fn ctrl_c_once_ends_well_and_says_how_to_go_on() {
+    let workspace = workspace("exec sleep 600");
+    let mut up = Command::new(env!("CARGO_BIN_EXE_kernel"))
+        .args(["up", "--wait-timeout", "5m"])
+        .env_clear()
+        .env("KERNEL_BIN_DIR", workspace.root().join("programs"))
+        .current_dir(workspace.root())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(up.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("does not listen") {
+        line.clear();
+        assert!(told.read_line(&mut line).unwrap() > 0, "`up` ended before it waited");
+    }
+    kill_process(Pid::from_child(&up), Signal::INT).unwrap();
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert_eq!(up.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("K-OPS-015") && rest.contains("`kernel up` goes on from here"), "{rest}");
+
+    let status = workspace.run(&["ps", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["services"][0]["state"], "starting", "what was started stays");
+    assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
+    assert!(!workspace.root().join(".kernel").exists());
+}
+
+#[test]
+fn a_taken_port_is_told_with_who_holds_it_before_anything_starts() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let workspace = Workspace::new(&COMPOSE.replace("28911", &port.to_string()));
+    let output = workspace.run(&["up"]);
+    assert_eq!(output.code, 10, "{}", output.shown());
+    let told = output.stderr.replace('\n', " ");
+    assert!(told.contains(&format!("port {port}")), "{}", output.shown());
+    assert!(told.contains(&format!("pid {}", std::process::id())), "{}", output.shown());
+    workspace.run(&["down", "--volumes"]);
+}
