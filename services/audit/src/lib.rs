@@ -1,6 +1,6 @@
 //! Audit: the append-only, tamper-evident trail of every tenant.
 //!
-//! Owns the records. They come in two ways: somebody hands one in, or the [consumer] finds it on the event-bus, where
+//! Owns the records. They come in two ways: somebody hands one in, or the consumer finds it on the event-bus, where
 //! every event of a platform topic becomes a record with the event's id. Each record carries the hash of the one
 //! before it, per tenant, and `VerifyChain` proves the whole chain or names the first record that does not fit. What a
 //! chain alone cannot show is that its newest records were cut off, or all hashes behind a change made anew; note the

@@ -4,7 +4,7 @@
 //! by services only and read by everybody, each tenant seeing its own events; any other topic belongs to one tenant
 //! and is made on first use. Delivery is at least once, in order per key; an event id is taken once per topic.
 //!
-//! Two ways to read: a stream for services ([`Subscribe`](stream)), with `Acknowledge`, and subscriptions for everybody
+//! Two ways to read: a stream for services (`Subscribe`, with `Acknowledge`), and subscriptions for everybody
 //! else, read by `Fetch`. One consumer per group at a time: a second one in the same group gets the same events.
 //!
 //! Not implemented yet, and answering so: topic schemas and dead letters. `max_retries` of a subscription is kept and
