@@ -119,6 +119,33 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Where the dialects of env files agree, so do the readers: an independent one is the judge.
+    #[test]
+    fn plain_env_files_read_the_same_elsewhere(
+        entries in prop::collection::btree_map("[A-Z][A-Z0-9_]{0,6}", ("[a-zA-Z0-9./:@%-]{1,12}", 0..4_usize), 1..6),
+    ) {
+        let line = |(name, (value, form)): (&String, &(String, usize))| match form {
+            0 => format!("{name}={value}\n"),
+            1 => format!("export {name}='{value} # x'\n"),
+            2 => format!("# note\n{name}=\"{value} y\"  # note\n"),
+            _ => format!("\n{name}={value} # note\n"),
+        };
+        let text: String = entries.iter().map(line).collect();
+        let theirs: std::collections::BTreeMap<String, String> =
+            dotenvy::from_read_iter(text.as_bytes()).map(Result::unwrap).collect();
+        let case = compose("services: { a: { image: i, env_file: a.env } }").readable("/work/app/a.env", &text);
+        let ours: std::collections::BTreeMap<String, String> = case.project().services["a"]
+            .environment
+            .iter()
+            .map(|variable| (variable.name.clone(), variable.value.expose().to_owned()))
+            .collect();
+        prop_assert_eq!(ours, theirs);
+    }
+}
+
 #[test]
 fn what_is_printed_can_be_loaded_again_and_is_the_same() {
     let case = compose(
