@@ -91,16 +91,22 @@ impl Board {
                 None
             }
             Event::StepHeld { subject, waits_for, .. } => {
-                let mut names: Vec<String> = waits_for
-                    .iter()
-                    .filter_map(|id| self.steps.get(id))
-                    .map(|step| step.name.clone())
-                    .collect();
+                let own = name_of(subject);
+                let place = self.place(at_ms, &own);
+                // The first step of a row tells what it waits for; the later ones wait for the first.
+                if !self.rows[place].waits_for.is_empty() {
+                    return None;
+                }
+                let steps = waits_for.iter().filter_map(|id| self.steps.get(id));
+                let mut names: Vec<String> =
+                    steps.map(|step| step.name.clone()).filter(|name| *name != own).collect();
                 names.dedup();
-                let text = format!("waiting for {}", names.join(", "));
-                let place = self.set(at_ms, &name_of(subject), Phase::Held, text)?;
+                if names.is_empty() {
+                    return None;
+                }
+                let changed = self.set(at_ms, &own, Phase::Held, format!("waiting for {}", names.join(", ")));
                 self.rows[place].waits_for = names;
-                Some(place)
+                changed
             }
             Event::StepStarted { subject, verb, .. } => {
                 let doing = match *verb {

@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn silence_is_broken_by_a_heartbeat_that_says_what_is_waited_for() {
         let mut events = samples::up();
-        events.truncate(7);
+        events.truncate(8);
         let mut plain = Plain::new(Vec::new(), Look::PLAIN, false);
         for (at_ms, event) in &events {
             plain.on(*at_ms, event);

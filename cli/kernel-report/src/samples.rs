@@ -74,6 +74,7 @@ pub fn up() -> Vec<(u64, Event)> {
         (6, Event::Embedded { service: service("postgres"), by: "SQLite files".to_owned() }),
         (6, started(1, Subject::Workspace, "build")),
         (6, Event::StepHeld { step: StepId(4), subject: subject("gateway"), waits_for: vec![StepId(3)] }),
+        (6, Event::StepHeld { step: StepId(5), subject: subject("gateway"), waits_for: vec![StepId(4)] }),
         (900, finished(1, Subject::Workspace, "build", 894)),
         (901, started(2, subject("iam"), "start")),
         (950, finished(2, subject("iam"), "start", 49)),

@@ -155,12 +155,12 @@ mod tests {
     #[test]
     fn who_waits_says_for_whom_and_why() {
         let look = Look { unicode: true, color: false, width: Some(80) };
-        insta::assert_snapshot!(after(10, look), @r"
+        insta::assert_snapshot!(after(11, look), @r"
         ✔ workspace          built
         ⠸ iam                /health/ready answers 503  0.05 s
         · gateway            waiting for iam: /health/ready answers 503
         ");
-        insta::assert_snapshot!(after(17, look), @r"
+        insta::assert_snapshot!(after(18, look), @r"
         ✔ workspace          built
         ✔ iam                ready
         ✔ gateway            ready
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_narrow_line_is_cut_and_ascii_stays_ascii() {
-        let text = after(10, Look { width: Some(40), ..Look::PLAIN });
+        let text = after(11, Look { width: Some(40), ..Look::PLAIN });
         assert!(text.is_ascii(), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
     }

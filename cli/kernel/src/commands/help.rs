@@ -32,6 +32,9 @@ A flag wins over its variable, a variable over the default. An empty variable co
   KERNEL_TRACE              a file for the trace                                --trace
   NO_COLOR, FORCE_COLOR     respected when --color and KERNEL_COLOR say auto; NO_COLOR wins
   CI, TERM=dumb             no living lines: `--progress auto` means plain
+  KERNEL_BIN_DIR            a folder with ready-made programs of the services: nothing is built
+  CARGO, CARGO_TARGET_DIR   the cargo that builds, and where
+  DOCKER_HOST               where `kernel doctor` looks for Docker
   LC_ALL, LC_CTYPE, LANG    characters beyond ASCII only with UTF-8
 
 Every variable of the environment can be used as `${NAME}` in Compose files.
