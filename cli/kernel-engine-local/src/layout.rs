@@ -11,7 +11,7 @@ use crate::files;
 /// The longest path that fits into the address of a Unix socket, with its final zero.
 const SOCKET_PATH_LIMIT: usize = 107;
 
-/// The paths of one project. Pure but for [`Layout::prepare`].
+/// The paths of one project. Looks at the disk only where it says so.
 #[derive(Clone, Debug)]
 pub struct Layout {
     state: PathBuf,
