@@ -100,18 +100,19 @@ pub fn graph(text: &str, names: &Names) -> Option<String> {
     Some(out.join("\n") + "\n")
 }
 
-/// The list of services with a row more: behind the last row of its first table that names a service.
+/// The page of services with a row more in the table that names `last`, and a section at the end.
 #[must_use]
 pub fn services_page(text: &str, last: &str, names: &Names, description: &str) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
-    let mention = format!("`{last}`");
-    let row = lines.iter().position(|line| line.starts_with('|') && line.contains(&mention))?;
+    let mention = format!("| `{last}`");
+    let row = lines.iter().position(|line| line.starts_with(&mention))?;
     let rows = lines[row..].iter().take_while(|line| line.starts_with('|')).count();
     let columns = lines[row].matches('|').count().saturating_sub(1);
     let mut cells = vec![format!("`{}`", names.name), description.to_owned()];
     cells.resize(columns.max(2), String::new());
     let line = format!("| {} |", cells.join(" | "));
-    Some(with_line(&lines, row + rows - 1, &line))
+    let section = format!("\n## {}\n\n{description}\n", names.name);
+    Some(with_line(&lines, row + rows - 1, &line) + &section)
 }
 
 fn with_line(lines: &[&str], at: usize, line: &str) -> String {
@@ -165,7 +166,7 @@ mod tests {
                 "Prices."
             )
             .unwrap(),
-            "| service | does | x |\n|---|---|---|\n| `iam` | a | b |\n| `price-list` | Prices. |  |\n\nend\n"
+            "| service | does | x |\n|---|---|---|\n| `iam` | a | b |\n| `price-list` | Prices. |  |\n\nend\n\n## price-list\n\nPrices.\n"
         );
     }
 
