@@ -19,6 +19,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod caller;
+pub mod documented;
 mod event_bus;
 mod fake;
 mod service;
