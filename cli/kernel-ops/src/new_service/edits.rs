@@ -61,6 +61,22 @@ pub fn areas(text: &str, names: &Names) -> Option<String> {
     Some(format!("{}{}{}{line}{}", &text[..start], count + 1, &text[start + length..end], &text[end..]))
 }
 
+/// What a tenant's Owner has by the star, with everything of the new area. `None` when iam has no such list.
+#[must_use]
+pub fn grants(text: &str, names: &Names) -> Option<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let head = lines.iter().position(|line| line.starts_with("const OF_A_TENANT: &[&str] = &["))?;
+    let length = lines[head + 1..].iter().position(|line| *line == "];")?;
+    let mut entries: Vec<String> =
+        lines[head + 1..=head + length].iter().map(|line| (*line).to_owned()).collect();
+    entries.push(format!("    \"{}.*\",", names.area));
+    entries.sort();
+    let mut out: Vec<String> = lines[..=head].iter().map(|line| (*line).to_owned()).collect();
+    out.extend(entries);
+    out.extend(lines[head + 1 + length..].iter().map(|line| (*line).to_owned()));
+    Some(out.join("\n") + "\n")
+}
+
 /// The databases with one more.
 #[must_use]
 pub fn databases(text: &str, names: &Names) -> Option<String> {
@@ -150,6 +166,11 @@ mod tests {
             "pub const AREAS: [(&str, &str); 3] = [\n    (\"iam\", \"iam\"),\n    (\"money\", \"money\"),\n    (\"price_list\", \"price-list\"),\n];\n"
         );
         assert_eq!(areas("fn areas() {}\n", &names()), None);
+        assert_eq!(
+            grants("const OF_A_TENANT: &[&str] = &[\n    \"money.*\",\n    \"roles.*\",\n];\nx\n", &names())
+                .unwrap(),
+            "const OF_A_TENANT: &[&str] = &[\n    \"money.*\",\n    \"price_list.*\",\n    \"roles.*\",\n];\nx\n"
+        );
         assert_eq!(
             databases("x\nCREATE DATABASE platform_a OWNER platform;\ny\n", &names()).unwrap(),
             "x\nCREATE DATABASE platform_a OWNER platform;\nCREATE DATABASE platform_price_list OWNER platform;\ny\n"

@@ -244,6 +244,9 @@ impl Scaffold<'_> {
         self.edit_if_there(transaction, "services/gateway/src/upstream.rs", |text| {
             edits::areas(text, self.names)
         });
+        self.edit_if_there(transaction, "services/iam/src/domain/permission.rs", |text| {
+            edits::grants(text, self.names)
+        });
         self.edit_if_there(transaction, "docker/postgres/init.sql", |text| {
             edits::databases(text, self.names)
         });
