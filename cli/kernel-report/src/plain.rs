@@ -14,6 +14,9 @@ use crate::look::{Look, Paint};
 /// Milliseconds of silence after which a heartbeat is due.
 pub const HEARTBEAT_MS: u64 = 15_000;
 
+/// Milliseconds between two lines about how far a step is: a build says so hundreds of times.
+const PROGRESS_MS: u64 = 2_000;
+
 /// How many names a heartbeat tells before it only counts.
 const NAMES_IN_A_HEARTBEAT: usize = 4;
 
@@ -25,12 +28,13 @@ pub struct Plain<W> {
     verbose: bool,
     board: Board,
     last_ms: u64,
+    last_progress_ms: Option<u64>,
 }
 
 impl<W: Write> Plain<W> {
     /// Lines into `out`; `verbose` tells also what usually goes without saying.
     pub fn new(out: W, look: Look, verbose: bool) -> Self {
-        Self { out, look, verbose, board: Board::default(), last_ms: 0 }
+        Self { out, look, verbose, board: Board::default(), last_ms: 0, last_progress_ms: None }
     }
 
     /// What was written to.
@@ -94,8 +98,13 @@ impl<W: Write + Send> Listener for Plain<W> {
                 self.line(at_ms, Some(paint), result.service.as_str(), &text);
             }
             Event::CheckStarted { .. } => {}
+            Event::StepProgress { .. }
+                if self.last_progress_ms.is_some_and(|last| at_ms.saturating_sub(last) < PROGRESS_MS) => {}
             _ => {
                 let Some(row) = changed.map(|place| self.board.rows()[place].clone()) else { return };
+                if matches!(event, Event::StepProgress { .. }) {
+                    self.last_progress_ms = Some(at_ms);
+                }
                 let held = row.phase == Phase::Held;
                 if held && !self.verbose {
                     return;
@@ -225,6 +234,19 @@ mod tests {
         plain.tick(20_100);
         let text = String::from_utf8(plain.into_inner().split_off(before)).unwrap();
         insta::assert_snapshot!(text, @"  20.0 s  still at it: iam (starting); gateway (waiting for iam)");
+    }
+
+    #[test]
+    fn a_build_is_not_told_crate_by_crate() {
+        let mut events = samples::up();
+        events.truncate(4);
+        for index in 0..100 {
+            let (step, message) = (kernel_core::plan::StepId(1), format!("compiling crate{index}"));
+            let event = Event::StepProgress { step, message, done: Some(index), total: Some(100) };
+            events.push((100 + 50 * index, event));
+        }
+        let text = plain(&events, false);
+        assert_eq!(text.matches("compiling").count(), 3, "{text}");
     }
 
     #[test]

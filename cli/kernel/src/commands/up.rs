@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
+use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
+use kernel_core::name::ServiceName;
+use kernel_engine::Events;
 use kernel_ops::converge::{self, Change, ChangeSettings};
 use kernel_ops::load::Platform;
 use kernel_ops::{Failure, endpoints};
@@ -58,14 +61,29 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         wait_timeout: arguments.wait_timeout,
         remove_orphans: arguments.remove_orphans,
     };
-    let (platform, change) =
-        change::run(context, "up", async |platform, work| converge::up(platform, &settings, work).await)?;
+    let offset = context.settings.port_offset;
+    let (platform, change) = change::run(context, "up", async |platform, work| {
+        let change = converge::up(platform, &settings, work).await?;
+        if !work.dry_run {
+            tell_endpoints(platform, offset, work.events);
+        }
+        Ok(change)
+    })?;
     if context.settings.dry_run {
         change::show_plan(context, arguments.format, &change);
     } else {
         show_endpoints(context, arguments.format, &platform, &change);
     }
     Ok(ExitCode::Success)
+}
+
+/// The addresses also as events: who reads the stream needs no second answer.
+fn tell_endpoints(platform: &Platform, port_offset: u16, events: &Events) {
+    for endpoint in endpoints::all(&platform.project, port_offset) {
+        if let Ok(service) = ServiceName::new(endpoint.service) {
+            events.emit(Event::Endpoint { service, url: endpoint.url, what: endpoint.what });
+        }
+    }
 }
 
 fn show_endpoints(context: &Context, format: DataFormat, platform: &Platform, change: &Change) {
