@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -47,8 +49,10 @@ pub fn run<T>(
     let (events, receiver) = Events::channel();
     let cancel = CancellationToken::new();
     let told = tell(context, receiver);
+    let terminated = Arc::new(AtomicBool::new(false));
     let result = runtime.block_on(async {
-        let listening = tokio::spawn(listen_for_signals(cancel.clone(), events.clone()));
+        let listening = listen_for_signals(cancel.clone(), events.clone(), Arc::clone(&terminated));
+        let listening = tokio::spawn(listening);
         let result = work(Surroundings { events, cancel }).await;
         listening.abort();
         let _aborted = listening.await;
@@ -60,11 +64,16 @@ pub fn run<T>(
     if let (Some(path), Some(trace)) = (&context.settings.trace, trace) {
         write_trace(path, &trace)?;
     }
-    result
+    result.map_err(|mut failure| {
+        if failure.exit == ExitCode::Interrupted && terminated.load(Ordering::Relaxed) {
+            failure.exit = ExitCode::Terminated;
+        }
+        failure
+    })
 }
 
-/// SIGINT and SIGTERM: the first asks, the second leaves.
-async fn listen_for_signals(cancel: CancellationToken, events: Events) {
+/// SIGINT and SIGTERM: the first asks, the second leaves. Says whether the first was SIGTERM.
+async fn listen_for_signals(cancel: CancellationToken, events: Events, terminated: Arc<AtomicBool>) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -82,6 +91,7 @@ async fn listen_for_signals(cancel: CancellationToken, events: Events) {
             );
             std::process::exit(i32::from(exit.number()));
         }
+        terminated.store(exit == ExitCode::Terminated, Ordering::Relaxed);
         cancel.cancel();
         let message = "interrupted: ending what has begun; once more leaves at once".to_owned();
         events.emit(Event::Notice { message });

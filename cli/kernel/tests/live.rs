@@ -52,9 +52,8 @@ fn a_service_that_is_never_ready_runs_out_of_time() {
     assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
 }
 
-#[test]
-fn ctrl_c_once_ends_well_and_says_how_to_go_on() {
-    let workspace = workspace("exec sleep 600");
+/// Sends the signal while `up` waits; gives the exit code and what was told after that.
+fn interrupted(workspace: &Workspace, signal: Signal) -> (Option<i32>, String) {
     let mut up = Command::new(env!("CARGO_BIN_EXE_kernel"))
         .args(["up", "--wait-timeout", "5m"])
         .env_clear()
@@ -70,17 +69,31 @@ fn ctrl_c_once_ends_well_and_says_how_to_go_on() {
         line.clear();
         assert!(told.read_line(&mut line).unwrap() > 0, "`up` ended before it waited");
     }
-    kill_process(Pid::from_child(&up), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&up), signal).unwrap();
     let mut rest = String::new();
     told.read_to_string(&mut rest).unwrap();
-    assert_eq!(up.wait().unwrap().code(), Some(130), "{rest}");
-    assert!(rest.contains("K-OPS-015") && rest.contains("`kernel up` goes on from here"), "{rest}");
+    (up.wait().unwrap().code(), rest)
+}
+
+#[test]
+fn ctrl_c_once_ends_well_and_says_how_to_go_on() {
+    let workspace = workspace("exec sleep 600");
+    let (code, told) = interrupted(&workspace, Signal::INT);
+    assert_eq!(code, Some(130), "{told}");
+    assert!(told.contains("K-OPS-015") && told.contains("`kernel up` goes on from here"), "{told}");
 
     let status = workspace.run(&["ps", "-o", "json"]);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(status["services"][0]["state"], "starting", "what was started stays");
     assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
     assert!(!workspace.root().join(".kernel").exists());
+}
+
+#[test]
+fn sigterm_has_an_exit_code_of_its_own() {
+    let workspace = workspace("exec sleep 600");
+    let (code, told) = interrupted(&workspace, Signal::TERM);
+    assert_eq!(code, Some(143), "{told}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kernel_core::event::{CheckResult, Verdict};
+use kernel_core::event::{CheckResult, Event, Verdict};
 use kernel_core::exit::ExitCode;
 use kernel_ops::smoke::plan::{self, SmokeRequest};
 use kernel_ops::smoke::{self, report};
@@ -82,9 +82,18 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     }
     let local = request.target.is_none();
     let report = work::run(context, async |surroundings| {
+        let host = match local {
+            true => Some(engine::choose(context, &platform.workspace, &platform.name).await?),
+            false => None,
+        };
+        if let Some(host) = &host
+            && host.engine().observe().await.is_ok_and(|found| found.items.is_empty())
+        {
+            let message = format!("nothing of `{}` is known to run; `kernel up` starts it", platform.name);
+            surroundings.events.emit(Event::Notice { message });
+        }
         let mut results = smoke::run(&settings, &surroundings.events, &surroundings.cancel).await;
-        if local {
-            let host = engine::choose(context, &platform.workspace, &platform.name).await?;
+        if let Some(host) = &host {
             smoke::add_last_lines(&mut results, host.engine()).await;
         }
         Ok(report(&settings, results, surroundings.cancel.is_cancelled()))
