@@ -3,7 +3,7 @@
 //! Owns what is decided at the door: which RPC a request means, who calls, whether they may, how often, and how errors
 //! look. Left to others: what the services do, who may sign in (iam), process and probes (`svc-kit`).
 //!
-//! The pure half ([`routes`], [`transcode`], [`token`], [`permission`], [`breaker`], [`rate_limit`], [`refusal`]) knows
+//! The pure half ([`routes`], [`transcode`], [`token`], [`breaker`], [`rate_limit`], [`refusal`]) knows
 //! neither sockets nor time; [`pipeline`] puts it in order; [`service`] builds it.
 
 pub mod annotations;
@@ -16,7 +16,6 @@ pub mod headers;
 pub mod iam;
 pub mod keys;
 pub mod own;
-pub mod permission;
 pub mod pipeline;
 pub mod proxy;
 pub mod rate_limit;

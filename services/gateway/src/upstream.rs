@@ -39,6 +39,10 @@ pub const AREAS: [(&str, &str); 12] = [
     ("domain_resolver", "domain-resolver"),
 ];
 
+/// The largest message that a service may answer with, in bytes. A record of 1 MB of JSON can be five times as large as
+/// protobuf.
+const LARGEST_ANSWER: usize = 16 << 20;
+
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that does not answer a ping in this time is dead.
@@ -123,7 +127,7 @@ impl Upstream {
         headers: HeaderMap,
         patience: Duration,
     ) -> Result<(DynamicMessage, HeaderMap), Refusal> {
-        let mut client = Grpc::new(self.transport.clone());
+        let mut client = Grpc::new(self.transport.clone()).max_decoding_message_size(LARGEST_ANSWER);
         let codec = DynamicCodec::new(rpc.output.clone());
         let request = request(message, headers, Some(patience));
         let call = async {
@@ -147,7 +151,7 @@ impl Upstream {
         headers: HeaderMap,
         patience: Duration,
     ) -> Result<Streaming<DynamicMessage>, Refusal> {
-        let mut client = Grpc::new(self.transport.clone());
+        let mut client = Grpc::new(self.transport.clone()).max_decoding_message_size(LARGEST_ANSWER);
         let codec = DynamicCodec::new(rpc.output.clone());
         let request = request(message, headers, None);
         let call = async {

@@ -58,6 +58,7 @@ pub mod json;
 mod layer;
 mod log;
 pub mod metrics;
+pub mod permission;
 mod problem;
 mod readiness;
 mod routes;

@@ -4,9 +4,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 
+use svc_kit::permission::covers;
+
 use crate::{
     grants::Grants,
-    permission::allows,
     rate_limit::Verdict,
     refusal::Refusal,
     routes::{Policy, Route},
@@ -83,7 +84,7 @@ impl Gateway {
             Refusal::upstream_unavailable("iam", Duration::from_secs(1))
         };
         let allowed = |grants: &Grants| {
-            !grants.blocked && allows(grants.permissions.iter().map(String::as_str), required)
+            !grants.blocked && covers(grants.permissions.iter().map(String::as_str), required)
         };
         if allowed(&*self.grants.of(tenant, identity.user).await.map_err(unknown)?) {
             return Ok(());

@@ -10,7 +10,7 @@ mod tenant;
 
 pub use email::Email;
 pub use error::{Broken, IamError};
-pub use permission::{covers, grants_of};
+pub use permission::grants_of;
 pub use refresh::{GRACE, REFRESH_LIFETIME, RefreshRecord, Verdict, judge};
 pub use role::{
     ADMIN, BUILT_IN, MEMBER, OWNER, PLATFORM_OWNER, Role, Scope, check_assignment, check_new_role,

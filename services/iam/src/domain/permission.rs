@@ -1,69 +1,21 @@
-//! Permissions: what they look like and what covers what.
+//! Permissions: what a tenant may put into roles, and who may hand one on.
+
+use svc_kit::permission::{belongs_to_the_operator, covers};
 
 use super::{Broken, Role, Scope};
 
-/// What a tenant can be granted of the kernel itself. The star of a tenant's Owner means exactly this: what belongs to
-/// the operator alone (`system.*`, `platform.*`, impersonation, making and blocking tenants) is not in it.
-const OF_A_TENANT: &[&str] = &[
-    "audit.*",
-    "billing.*",
-    "data.*",
-    "domains.*",
-    "events.*",
-    "files.*",
-    "integrations.*",
-    "modules.*",
-    "money.*",
-    "notify.*",
-    "roles.*",
-    "settings.*",
-    "tenants.list",
-    "tenants.update",
-    "users.create",
-    "users.delete",
-    "users.list",
-    "users.update",
-];
-
-/// Prefixes that no tenant's role may have.
-const RESERVED: [&str; 2] = ["system.", "platform."];
-
-/// What the operator alone may do, though it stands among what tenants may.
-const OF_THE_OPERATOR: [&str; 4] = ["tenants.block", "tenants.create", "tenants.delete", "users.impersonate"];
-
-/// Whether what was granted covers a permission, which may itself be a pattern such as `money.*`.
-pub fn covers(granted: &[String], wanted: &str) -> bool {
-    granted.iter().any(|grant| match grant.strip_suffix('*') {
-        Some("") => true,
-        Some(prefix) => prefix.ends_with('.') && wanted.len() > prefix.len() && wanted.starts_with(prefix),
-        None => grant == wanted,
-    })
-}
-
-/// The union of what roles grant, sorted. The star of a tenant's role is spelled out, so that nobody who reads it can
-/// take it for the operator's.
+/// The union of what roles grant, sorted.
 pub fn grants_of<'r>(roles: impl IntoIterator<Item = &'r Role>) -> Vec<String> {
-    let mut granted = Vec::new();
-    for role in roles {
-        for permission in &role.permissions {
-            if permission == "*" && role.scope == Scope::Tenant {
-                granted.extend(OF_A_TENANT.iter().map(ToString::to_string));
-            } else {
-                granted.push(permission.clone());
-            }
-        }
-    }
+    let mut granted: Vec<String> = roles.into_iter().flat_map(|role| role.permissions.clone()).collect();
     granted.sort_unstable();
     granted.dedup();
     granted
 }
 
-/// Whether somebody with these roles may hand a permission on. Whoever has everything in the tenant may also hand on
-/// what modules brought, of which this service knows nothing.
+/// Whether somebody with these roles may hand a permission on.
 pub(super) fn may_hand_on(roles: &[Role], permission: &str) -> bool {
-    let everything = roles.iter().any(|role| role.permissions.iter().any(|own| own == "*"));
     let platform = roles.iter().any(|role| role.scope == Scope::Platform);
-    platform || (everything && check(permission).is_ok()) || covers(&grants_of(roles), permission)
+    platform || covers(grants_of(roles).iter().map(String::as_str), permission)
 }
 
 /// A permission that a tenant may put into a role of its own.
@@ -85,8 +37,7 @@ pub(super) fn check(permission: &str) -> Result<(), Broken> {
     if !well_formed {
         return broken("permission", "must look like module.resource.action or module.*");
     }
-    let covered = |operators: &&str| covers(&[permission.to_owned()], operators);
-    if RESERVED.iter().any(|prefix| permission.starts_with(prefix)) || OF_THE_OPERATOR.iter().any(covered) {
+    if belongs_to_the_operator(permission) {
         return broken("reserved", "belongs to the platform's operator");
     }
     Ok(())
@@ -98,35 +49,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_cover_what_they_say_and_nothing_beside() {
-        let granted = |permissions: &[&str]| permissions.iter().map(ToString::to_string).collect::<Vec<_>>();
-        for (grant, wanted, expected) in [
-            ("money.*", "money.wallets.credit", true),
-            ("money.*", "money.*", true),
-            ("money.*", "moneybox.open", false),
-            ("money.wallets.*", "money.*", false),
-            ("users.list", "users.list", true),
-            ("users.list", "users.listing", false),
-            ("*", "system.shutdown", true),
-        ] {
-            assert_eq!(covers(&granted(&[grant]), wanted), expected, "{grant} {wanted}");
-        }
-    }
-
-    #[test]
     fn no_role_of_a_tenant_reaches_what_is_the_operators() {
         for role in [OWNER, ADMIN, MEMBER].map(|role| role()) {
             let granted = grants_of([&role]);
-            for wanted in
-                ["system.plans.create", "platform.anything", "users.impersonate", "tenants.block", "*"]
-            {
-                assert!(!covers(&granted, wanted), "{} must not have {wanted}", role.name);
+            for wanted in ["system.plans.create", "platform.anything", "users.impersonate", "tenants.block"] {
+                assert!(
+                    !covers(granted.iter().map(String::as_str), wanted),
+                    "{} must not have {wanted}",
+                    role.name
+                );
             }
         }
-        assert!(covers(&grants_of([&OWNER()]), "money.wallets.credit"));
-        assert!(!covers(&grants_of([&MEMBER()]), "money.wallets.credit"));
-        assert!(covers(&grants_of([&MEMBER()]), "money.wallets.read"));
-        assert!(covers(&grants_of([&PLATFORM_OWNER()]), "system.shutdown"));
+        for (role, wanted, expected) in [
+            (OWNER(), "money.wallets.credit", true),
+            (ADMIN(), "crm.contacts.create", true),
+            (MEMBER(), "money.wallets.credit", false),
+            (MEMBER(), "money.wallets.read", true),
+            (PLATFORM_OWNER(), "system.shutdown", true),
+            (PLATFORM_OWNER(), "users.impersonate", true),
+            (PLATFORM_OWNER(), "crm.contacts.create", true),
+        ] {
+            let granted = grants_of([&role]);
+            assert_eq!(
+                covers(granted.iter().map(String::as_str), wanted),
+                expected,
+                "{} {wanted}",
+                role.name
+            );
+        }
     }
 
     #[test]

@@ -66,8 +66,15 @@ pub const ADMIN: BuiltIn = || built_in(2, "Admin", "Everything in this tenant.",
 pub const MEMBER: BuiltIn = || built_in(3, "Member", "Reads everything that is not secret.", READ_ONLY);
 
 /// The operator. Made only by `kernel setup`.
-pub const PLATFORM_OWNER: BuiltIn =
-    || Role { scope: Scope::Platform, ..built_in(4, "PlatformOwner", "Operates the platform.", &["*"]) };
+pub const PLATFORM_OWNER: BuiltIn = || Role {
+    scope: Scope::Platform,
+    ..built_in(
+        4,
+        "PlatformOwner",
+        "Operates the platform.",
+        &["*", "platform.*", "system.*", "tenants.*", "users.*"],
+    )
+};
 
 /// The roles that every tenant has.
 pub const BUILT_IN: [BuiltIn; 3] = [OWNER, ADMIN, MEMBER];
