@@ -25,6 +25,7 @@ impl InternalService for FakeIam {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_implemented_is_documented() {
     let iam = FakeNeighbour::start(Routes::new(InternalServiceServer::new(FakeIam))).await;
-    let gateway = TestService::<GatewayProcess>::start_with([("IAM_URL", iam.url()), ("TLS_PORT", "0")]).await;
+    let gateway =
+        TestService::<GatewayProcess>::start_with([("IAM_URL", iam.url()), ("TLS_PORT", "0")]).await;
     documented::check(&gateway, &["platform.gateway.v1"]).await;
 }
