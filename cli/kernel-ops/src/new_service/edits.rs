@@ -61,22 +61,6 @@ pub fn areas(text: &str, names: &Names) -> Option<String> {
     Some(format!("{}{}{}{line}{}", &text[..start], count + 1, &text[start + length..end], &text[end..]))
 }
 
-/// What a tenant's Owner has by the star, with everything of the new area. `None` when iam has no such list.
-#[must_use]
-pub fn grants(text: &str, names: &Names) -> Option<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let head = lines.iter().position(|line| line.starts_with("const OF_A_TENANT: &[&str] = &["))?;
-    let length = lines[head + 1..].iter().position(|line| *line == "];")?;
-    let mut entries: Vec<String> =
-        lines[head + 1..=head + length].iter().map(|line| (*line).to_owned()).collect();
-    entries.push(format!("    \"{}.*\",", names.area));
-    entries.sort();
-    let mut out: Vec<String> = lines[..=head].iter().map(|line| (*line).to_owned()).collect();
-    out.extend(entries);
-    out.extend(lines[head + 1 + length..].iter().map(|line| (*line).to_owned()));
-    Some(out.join("\n") + "\n")
-}
-
 /// The databases with one more.
 #[must_use]
 pub fn databases(text: &str, names: &Names) -> Option<String> {
@@ -118,14 +102,15 @@ pub fn graph(text: &str, names: &Names) -> Option<String> {
 
 /// The page of services with a row more in the table that names `last`, and a section at the end.
 #[must_use]
-pub fn services_page(text: &str, last: &str, names: &Names, description: &str) -> Option<String> {
+pub fn services_page(text: &str, last: &str, names: &Names, description: &str, port: u16) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let mention = format!("| `{last}`");
     let row = lines.iter().position(|line| line.starts_with(&mention))?;
     let rows = lines[row..].iter().take_while(|line| line.starts_with('|')).count();
     let columns = lines[row].matches('|').count().saturating_sub(1);
-    let mut cells = vec![format!("`{}`", names.name), description.to_owned()];
-    cells.resize(columns.max(2), String::new());
+    let mut cells =
+        vec![format!("`{}`", names.name), description.to_owned(), port.to_string(), "relational".to_owned()];
+    cells.resize(columns, String::new());
     let line = format!("| {} |", cells.join(" | "));
     let section = format!("\n## {}\n\n{description}\n", names.name);
     Some(with_line(&lines, row + rows - 1, &line) + &section)
@@ -167,11 +152,6 @@ mod tests {
         );
         assert_eq!(areas("fn areas() {}\n", &names()), None);
         assert_eq!(
-            grants("const OF_A_TENANT: &[&str] = &[\n    \"money.*\",\n    \"roles.*\",\n];\nx\n", &names())
-                .unwrap(),
-            "const OF_A_TENANT: &[&str] = &[\n    \"money.*\",\n    \"price_list.*\",\n    \"roles.*\",\n];\nx\n"
-        );
-        assert_eq!(
             databases("x\nCREATE DATABASE platform_a OWNER platform;\ny\n", &names()).unwrap(),
             "x\nCREATE DATABASE platform_a OWNER platform;\nCREATE DATABASE platform_price_list OWNER platform;\ny\n"
         );
@@ -181,13 +161,14 @@ mod tests {
         );
         assert_eq!(
             services_page(
-                "| service | does | x |\n|---|---|---|\n| `iam` | a | b |\n\nend\n",
+                "| service | does | port |\n|---|---|---|\n| `iam` | a | 1 |\n\nend\n",
                 "iam",
                 &names(),
-                "Prices."
+                "Prices.",
+                8091
             )
             .unwrap(),
-            "| service | does | x |\n|---|---|---|\n| `iam` | a | b |\n| `price-list` | Prices. |  |\n\nend\n\n## price-list\n\nPrices.\n"
+            "| service | does | port |\n|---|---|---|\n| `iam` | a | 1 |\n| `price-list` | Prices. | 8091 |\n\nend\n\n## price-list\n\nPrices.\n"
         );
     }
 

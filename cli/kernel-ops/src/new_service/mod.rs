@@ -244,15 +244,12 @@ impl Scaffold<'_> {
         self.edit_if_there(transaction, "services/gateway/src/upstream.rs", |text| {
             edits::areas(text, self.names)
         });
-        self.edit_if_there(transaction, "services/iam/src/domain/permission.rs", |text| {
-            edits::grants(text, self.names)
-        });
         self.edit_if_there(transaction, "docker/postgres/init.sql", |text| {
             edits::databases(text, self.names)
         });
         self.edit_if_there(transaction, "docs/crate-graph.md", |text| edits::graph(text, self.names));
         self.edit_if_there(transaction, "docs/services.md", |text| {
-            edits::services_page(text, last, self.names, self.description)
+            edits::services_page(text, last, self.names, self.description, self.port)
         });
         for overlay in self.overlays() {
             self.edit_if_there(transaction, &overlay, |text| edits::overlay(text, last, self.names));
