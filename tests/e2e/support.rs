@@ -27,21 +27,27 @@ pub struct Platform {
     pub name: String,
     /// What is added to every documented port.
     pub offset: u16,
+    workspace: PathBuf,
     client: Client,
 }
 
 impl Platform {
     /// Chooses a name and free ports. Nothing is started yet.
     pub fn new(label: &str) -> Self {
+        Self::in_workspace(label, root())
+    }
+
+    /// The same for another workspace than this one.
+    pub fn in_workspace(label: &str, workspace: &Path) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let name = format!("e2e-{label}-{}", std::process::id());
         let client = Client::builder().timeout(Duration::from_secs(20)).build().expect("an HTTP client");
-        Self { name, offset: free_offset(), client }
+        Self { name, offset: free_offset(), workspace: workspace.to_owned(), client }
     }
 
     /// The folder that holds what this platform keeps.
     pub fn folder(&self) -> PathBuf {
-        root().join(".kernel").join(&self.name)
+        self.workspace.join(".kernel").join(&self.name)
     }
 
     /// A call of the binary for this platform.
@@ -51,7 +57,7 @@ impl Platform {
             .args(["--project-name", &self.name, "--port-offset", &self.offset.to_string()])
             .args(["--engine", "local", "--progress", "plain"])
             .args(arguments)
-            .current_dir(root());
+            .current_dir(&self.workspace);
         command
     }
 
