@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use svc_kit::Caller;
+use svc_kit::{Caller, RequestContext};
 use svc_stores::outbox::{self, Event};
 use svc_stores::relational::Transaction;
 use svc_stores::{Database, TenantId};
@@ -142,8 +142,11 @@ async fn announce(
         "error": module.error,
         "permissions": permissions,
     });
-    let mut event =
-        Event::new(TOPIC, name, "module-registry", &module.id.to_string()).tenant(tenant).data(data);
+    let trace = RequestContext::current().map(|context| context.trace.trace_id());
+    let mut event = Event::new(TOPIC, name, "module-registry", &module.id.to_string())
+        .tenant(tenant)
+        .trace(trace)
+        .data(data);
     event.occurred_at = module.updated_at;
     outbox::append(transaction, &event).await?;
     Ok(())

@@ -203,7 +203,9 @@ async fn the_same_key_registers_once() {
 async fn an_installation_that_a_crash_cut_off_is_finished_and_told_of() {
     let mut service = TestService::<ModuleRegistry>::start().await;
     let owner = TestCaller::owner();
-    let mut before = client(&service, &owner);
+    let traced =
+        owner.clone().with_header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let mut before = client(&service, &traced);
     let id = register(&mut before, manifest("@acme/crm")).await.unwrap().id;
     in_state(&before, &id, "active").await;
     // As a process leaves it that was killed in the middle.
@@ -218,6 +220,7 @@ async fn an_installation_that_a_crash_cut_off_is_finished_and_told_of() {
     assert!(in_state(&client(&service, &owner), &id, "active").await.activated_at.is_some());
     let registered = bus.wait_for("module.registry.registered").await;
     assert_eq!((registered.tenant, registered.event.key.as_str()), (owner.tenant, id.as_str()));
+    assert_eq!(registered.event.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
     let activated = bus.wait_for("module.registry.activated").await;
     assert_eq!(activated.event.topic, "platform.module.events");
 }

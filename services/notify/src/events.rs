@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
+use svc_kit::RequestContext;
 use svc_stores::outbox::{self, Event};
 use svc_stores::relational::Transaction;
 use svc_stores::{Result, TenantId};
@@ -27,7 +28,9 @@ pub(crate) async fn announce(
         "attempts": about.attempts,
         "reason": about.last_error,
     });
-    let mut event = Event::new(TOPIC, name, "notify", &about.id.to_string()).tenant(tenant).data(data);
+    let trace = RequestContext::current().map(|context| context.trace.trace_id());
+    let mut event =
+        Event::new(TOPIC, name, "notify", &about.id.to_string()).tenant(tenant).trace(trace).data(data);
     event.occurred_at = now;
     outbox::append(transaction, &event).await
 }

@@ -3,8 +3,8 @@
 //! A notification is acknowledged once it is in the database, queued through the tasks port, and delivered by a
 //! [`Courier`] through the [`Adapter`] of its channel, with five attempts. The history is kept 90 days, failures 180.
 //!
-//! Not there yet: WebSocket push (`/v1/ws`) and every channel but `in_app`; they answer that nothing is set up. Rate
-//! limits per tenant are the gateway's.
+//! Not there yet: WebSocket push (`/v1/ws`) and every channel but `in_app`; they answer that nothing is set up. Nor are
+//! there rate limits of its own: only the gateway's count.
 
 mod adapters;
 mod api;

@@ -247,7 +247,9 @@ async fn another_tenant_sees_nothing() {
 async fn what_was_acknowledged_is_delivered_after_a_restart_and_its_events_go_out() {
     let mut service = TestService::<Notify>::start().await;
     let owner = TestCaller::owner();
-    let id = client(&service, &owner).send(to_somebody()).await.unwrap().into_inner().notification_id;
+    let traced =
+        owner.clone().with_header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let id = client(&service, &traced).send(to_somebody()).await.unwrap().into_inner().notification_id;
     let bus = FakeEventBus::start().await;
     // The queue is lost as well: the database alone must do.
     service
@@ -257,6 +259,8 @@ async fn what_was_acknowledged_is_delivered_after_a_restart_and_its_events_go_ou
         ])
         .await;
     in_state(&client(&service, &owner), &id, "delivered").await;
+    let queued = bus.wait_for("notify.notification.queued").await;
+    assert_eq!(queued.event.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
     let published = bus.wait_for("notify.notification.delivered").await;
     assert_eq!((published.tenant, published.event.key.as_str()), (owner.tenant, id.as_str()));
     let told = format!("{:?}", published.event.payload);
