@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, serve::ListenerExt as _};
+use svc_stores::Opened;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic_health::server::HealthReporter;
 
@@ -40,6 +41,7 @@ pub struct Running {
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     reporter: HealthReporter,
     names: Vec<&'static str>,
+    opened: Opened,
     delay: Duration,
     timeout: Duration,
 }
@@ -82,7 +84,9 @@ pub(crate) async fn start_with<S: Service>(
         tasks: tasks.clone(),
     };
     // Stores that are connected while the service is built tell its metrics what they do.
-    let build = svc_stores::observe::scope(Arc::new(metrics.clone()), S::build(config, context));
+    let opened = Opened::default();
+    let build =
+        opened.scope(svc_stores::observe::scope(Arc::new(metrics.clone()), S::build(config, context)));
     let built = match build.await {
         Ok(routes) => bind(settings.address).await.map(|listener| (routes, listener)),
         Err(error) => Err(StartError::Build(error)),
@@ -92,6 +96,7 @@ pub(crate) async fn start_with<S: Service>(
         Err(error) => {
             // Tasks that `build` had started must not outlive the failure.
             tasks.stop(TASK_GRACE).await;
+            close(&opened).await;
             return Err(error);
         }
     };
@@ -120,7 +125,19 @@ pub(crate) async fn start_with<S: Service>(
     follow_readiness(&tasks, &readiness, &reporter, &names);
     listening.release();
     let (delay, timeout) = (settings.shutdown_delay, settings.shutdown_timeout);
-    Ok(Running { address, readiness, tasks, draining, in_flight, servers, reporter, names, delay, timeout })
+    Ok(Running {
+        address,
+        readiness,
+        tasks,
+        draining,
+        in_flight,
+        servers,
+        reporter,
+        names,
+        opened,
+        delay,
+        timeout,
+    })
 }
 
 impl Running {
@@ -134,7 +151,7 @@ impl Running {
         &self.readiness
     }
 
-    /// Stops: not ready, then no new connections, then the last answers, then background tasks.
+    /// Stops: not ready, then no new connections, then the last answers, then background tasks, then the databases.
     ///
     /// Returns whether everything ended by itself within `SHUTDOWN_TIMEOUT`.
     pub async fn stop(mut self) -> bool {
@@ -183,7 +200,17 @@ impl Running {
         if !stopped {
             tracing::warn!("background tasks were cut off: they did not stop when asked");
         }
+        close(&self.opened).await;
         drained && stopped
+    }
+}
+
+/// Closes the databases. Requests that were cut off may hold a connection: nothing is lost when it stays open.
+async fn close(opened: &Opened) {
+    if tokio::time::timeout(TASK_GRACE, opened.close()).await.is_err() {
+        tracing::warn!(
+            "a database is still in use and stays as it is; its log is taken in at the next start"
+        );
     }
 }
 

@@ -195,3 +195,35 @@ async fn a_wrong_environment_names_every_variable() {
     let names: Vec<_> = error.problems.iter().map(|problem| problem.name.as_str()).collect();
     assert_eq!(names, ["PORT", "LOG_LEVEL", "SHUTDOWN_TIMEOUT", "INTERNAL_TOKEN"]);
 }
+
+/// A service with a database, as all have.
+struct Keeper;
+
+impl Service for Keeper {
+    const NAME: &'static str = "keeper";
+    type Config = ();
+
+    async fn build(_: (), _: Context) -> Result<Routes, BuildError> {
+        let database = svc_stores::Database::connect(&DATABASE.with(Clone::clone)).await?;
+        database.migrate("keeper", &[]).await?;
+        let router = Router::new().route("/open", get(|| async { "hello" })).with_state(database);
+        Ok(Routes::new().public_http(router))
+    }
+}
+
+tokio::task_local! {
+    static DATABASE: String;
+}
+
+#[tokio::test]
+async fn a_stopped_service_leaves_its_database_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/keeper.db", folder.path().display());
+    let environment =
+        Environment::from_iter([("HOST", "127.0.0.1"), ("PORT", "0"), ("INTERNAL_TOKEN", TOKEN)]);
+    let running = DATABASE.scope(url, svc_kit::start::<Keeper>(&environment)).await.unwrap();
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    assert!(files() > 1, "the write-ahead log is there while it runs");
+    assert!(running.stop().await);
+    assert_eq!(files(), 1, "a clean stop leaves the database alone");
+}

@@ -79,6 +79,7 @@ mod files;
 pub mod flags;
 pub mod objects;
 pub mod observe;
+mod opened;
 pub mod outbox;
 pub mod relational;
 pub mod secrets;
@@ -89,6 +90,7 @@ mod tenant;
 mod url;
 
 pub use error::{ConflictKind, Result, StoreError};
+pub use opened::Opened;
 pub use relational::Database;
 pub use tenant::TenantId;
 pub use url::{Store, StoreUrl, check};

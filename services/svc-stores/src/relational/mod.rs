@@ -24,6 +24,7 @@ pub use value::{FromValue, Row, Value};
 
 use crate::error::{Result, StoreError};
 use crate::observe;
+use crate::opened;
 use crate::outbox;
 use crate::tenant::TenantId;
 use crate::url::{Store, StoreUrl};
@@ -66,8 +67,9 @@ impl Database {
 
     pub(crate) async fn connect_as(store: Store, url: &str) -> Result<Self> {
         let url = StoreUrl::parse(store, url)?;
-        let backend = sqlite::SqliteBackend::open(&url).await?;
-        Ok(Self { backend: observe::backend(Arc::new(backend)), outbox: Arc::new(Notify::new()) })
+        let backend: Arc<dyn Backend> = Arc::new(sqlite::SqliteBackend::open(&url).await?);
+        opened::note(&backend);
+        Ok(Self { backend: observe::backend(backend), outbox: Arc::new(Notify::new()) })
     }
 
     /// Brings the schema of `service` up to date, and the outbox's with it. Call it before readiness.
