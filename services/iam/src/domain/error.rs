@@ -48,11 +48,13 @@ pub enum IamError {
     /// There is one by this name.
     #[error("there is a {0} of this name already")]
     Exists(&'static str),
-    /// A role would grant more than its giver has.
+    /// A role that is given or taken away grants more than its giver has.
     #[error("`{0}` is more than you have yourself")]
     Escalation(String),
-    /// Every tenant has exactly one Owner.
-    #[error("a tenant has exactly one Owner")]
+    /// Every tenant has exactly one Owner, and the platform its Platform Owner.
+    #[error(
+        "a tenant has exactly one Owner, and the platform its Platform Owner; this cannot be changed here"
+    )]
     OneOwner,
     /// There is a Platform Owner already.
     #[error("the platform is set up already")]

@@ -148,15 +148,18 @@ pub fn check_new_role(name: &str, permissions: &[String], maker: &[Role]) -> Res
 ///
 /// # Errors
 ///
-/// When the Owner would change, or a role grants more than its giver has.
+/// When the Owner would change, the Platform Owner would cease to be it, or a role that is given or taken away grants
+/// more than its giver has.
 pub fn check_assignment(old: &[Role], new: &[Role], giver: &[Role]) -> Result<(), IamError> {
-    let owner = OWNER().id;
-    let is_owner = |roles: &[Role]| roles.iter().any(|role| role.id == owner);
-    if is_owner(old) != is_owner(new) {
+    let has = |roles: &[Role], id: Uuid| roles.iter().any(|role| role.id == id);
+    let (owner, platform_owner) = (OWNER().id, PLATFORM_OWNER().id);
+    // Nobody could make the Platform Owner again: setup does it once.
+    if has(old, owner) != has(new, owner) || (has(old, platform_owner) && !has(new, platform_owner)) {
         return Err(IamError::OneOwner);
     }
-    let added: Vec<&Role> = new.iter().filter(|role| !old.contains(role)).collect();
-    match grants_of(added).into_iter().find(|permission| !permission::may_hand_on(giver, permission)) {
+    let changed = new.iter().filter(|role| !old.contains(role));
+    let changed = changed.chain(old.iter().filter(|role| !new.contains(role)));
+    match grants_of(changed).into_iter().find(|permission| !permission::may_hand_on(giver, permission)) {
         Some(beyond) => Err(IamError::Escalation(beyond)),
         None => Ok(()),
     }
@@ -207,5 +210,17 @@ mod tests {
             Err(IamError::Escalation(_))
         ));
         assert!(matches!(check(&[], &[PLATFORM_OWNER()]), Err(IamError::Escalation(_))));
+    }
+
+    #[test]
+    fn nobody_takes_away_what_they_could_not_give() {
+        let helper = Role { permissions: owned(&["roles.assign"]), ..MEMBER() };
+        let taken = check_assignment(&[ADMIN()], &[], std::slice::from_ref(&helper));
+        assert_eq!(taken, Err(IamError::Escalation("*".to_owned())), "an Admin is not demoted by a helper");
+        assert_eq!(check_assignment(&[helper.clone()], &[], &[ADMIN()]), Ok(()));
+        let lockout = check_assignment(&[PLATFORM_OWNER()], &[MEMBER()], &[ADMIN()]);
+        assert!(lockout.is_err(), "nobody could ever give it back: setup makes one only");
+        let lockout = check_assignment(&[PLATFORM_OWNER()], &[MEMBER()], &[PLATFORM_OWNER()]);
+        assert!(lockout.is_err(), "not even by mistake");
     }
 }
