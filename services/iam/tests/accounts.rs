@@ -150,3 +150,23 @@ async fn a_user_who_left_every_tenant_gets_a_new_one_and_loses_the_old_session()
     assert_eq!(permissions, ["*"]);
     assert_eq!(world.accounts.store.incomplete(10).await.unwrap().len(), 2, "both need a wallet");
 }
+
+#[tokio::test]
+async fn right_passwords_of_one_client_are_not_counted_as_guesses() {
+    let world = World::new().await;
+    world.register().await;
+    let mut context = RequestContext::of_platform(None);
+    context.client_address = Some("192.0.2.7".to_owned());
+    let login =
+        |password: &str| world.accounts.login("ada@example.com", Secret::new(password.to_owned()), &context);
+    // An office behind one address has mistyped often already.
+    let counter = cache::CacheKey::platform(&["failed-logins", "client", "192.0.2.7"]);
+    world.accounts.cache.increment(&counter, 98, Duration::from_secs(60)).await.unwrap();
+    for _ in 0..4 {
+        assert!(login(PASSWORD).await.is_ok(), "a right password takes its own count back");
+    }
+    for _ in 0..2 {
+        assert_eq!(login("wrong").await.unwrap_err().slug(), "invalid-credentials");
+    }
+    assert_eq!(login(PASSWORD).await.unwrap_err().slug(), "rate-limited", "guesses are not forgotten");
+}

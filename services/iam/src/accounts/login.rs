@@ -56,9 +56,11 @@ impl Accounts {
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
         let correct = self.passwords.matches(password, hash).await?;
         let Some(user) = user.filter(|_| correct) else { return Err(IamError::WrongCredentials.into()) };
-        for counter in counters {
-            // Whoever knows the password is not guessing. A cache that is away forgets by itself.
-            let _ = self.cache.delete(&counter).await;
+        // Whoever knows the password is not guessing. A cache that is away forgets by itself.
+        let _ = self.cache.delete(&counters.email).await;
+        if let Some(client) = &counters.client {
+            // Only this attempt: one right password must not hide a hundred guesses at others.
+            let _ = self.cache.increment(client, -1, FAILURE_WINDOW).await;
         }
         let all = self.store.tenants_of(user.id).await?;
         let mut open = Vec::new();
@@ -147,22 +149,30 @@ impl Accounts {
         Ok(granted)
     }
 
-    /// Counts before the password is compared, so that parallel guesses count too. Gives the counters to clear.
-    async fn count_attempt(&self, email: &Email, context: &RequestContext) -> Result<Vec<CacheKey>, Problem> {
-        let by_email = CacheKey::platform(&["failed-logins", "email", email.as_str()]);
-        let mut counters = vec![(by_email, FAILURES_PER_EMAIL)];
-        if let Some(address) = &context.client_address {
-            counters.push((CacheKey::platform(&["failed-logins", "client", address]), FAILURES_PER_CLIENT));
-        }
-        for (key, limit) in &counters {
+    /// Counts before the password is compared, so that parallel guesses count too. Gives what to take back.
+    async fn count_attempt(&self, email: &Email, context: &RequestContext) -> Result<Counters, Problem> {
+        let counters = Counters {
+            email: CacheKey::platform(&["failed-logins", "email", email.as_str()]),
+            client: context
+                .client_address
+                .as_deref()
+                .map(|address| CacheKey::platform(&["failed-logins", "client", address])),
+        };
+        let client = counters.client.iter().map(|key| (key, FAILURES_PER_CLIENT));
+        for (key, limit) in std::iter::once((&counters.email, FAILURES_PER_EMAIL)).chain(client) {
             match self.cache.increment(key, 1, FAILURE_WINDOW).await {
-                Ok(count) if count > *limit => return Err(IamError::TooManyLogins.into()),
+                Ok(count) if count > limit => return Err(IamError::TooManyLogins.into()),
                 Ok(_) => {}
                 // Nobody should be locked out because the cache is away.
                 Err(error) => tracing::warn!(%error, "failed logins cannot be counted"),
             }
         }
-        // A client's counter stays: one right password must not hide a hundred guesses at others.
-        Ok(counters.into_iter().take(1).map(|(key, _)| key).collect())
+        Ok(counters)
     }
+}
+
+/// Where an attempt was counted.
+struct Counters {
+    email: CacheKey,
+    client: Option<CacheKey>,
 }
