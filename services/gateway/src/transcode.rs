@@ -165,4 +165,14 @@ mod tests {
         let json: Json = serde_json::from_slice(&to_json(&message).unwrap()).unwrap();
         assert_eq!(json.to_string(), r#"{"age":36,"big":1e+300,"debt":-7,"share":0.5}"#);
     }
+
+    #[test]
+    fn a_body_of_mistakes_is_not_answered_with_a_book() {
+        let pool = svc_api::descriptor_pool();
+        let descriptor = pool.get_message_by_name("platform.iam.v1.CreateRoleRequest").unwrap();
+        let json = serde_json::json!({ "permissionIds": vec![0; 10_000] });
+        let mut reader = Reader::default();
+        reader.message(&mut DynamicMessage::new(descriptor), &json, "");
+        assert_eq!(reader.violations.len(), 100);
+    }
 }

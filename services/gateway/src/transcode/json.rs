@@ -21,12 +21,19 @@ pub struct Reader {
     pub violations: Vec<Violation>,
 }
 
+/// How many mistakes are told at once.
+const MOST_VIOLATIONS: usize = 100;
+
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
 impl Reader {
-    /// States that something is wrong.
+    /// States that something is wrong. What is wrong beyond [`MOST_VIOLATIONS`] is not told: a body of a megabyte can
+    /// hold half a million mistakes.
     pub fn complain(&mut self, field: impl Into<String>, code: &str, message: impl Into<String>) {
+        if self.violations.len() >= MOST_VIOLATIONS {
+            return;
+        }
         self.violations.push(Violation {
             field: field.into(),
             code: code.to_owned(),
