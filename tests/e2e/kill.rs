@@ -157,16 +157,20 @@ async fn a_killed_supervisor_is_repaired_by_the_next_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_command_is_finished_by_the_next() {
     let platform = Platform::new("command");
+    // Builds the services where nobody has yet: what follows waits for processes, not for a compiler.
+    platform.kernel(&["up"]);
+    platform.kernel(&["down"]);
     for processes in [1, 2, 5, 9] {
-        let mut up = platform.command(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut up = tokio::process::Command::from(platform.command(&["up"]));
+        let mut up =
+            up.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("`up` starts");
         until(&format!("{processes} processes"), async || {
             let found = platform.processes().len();
             let ended = up.try_wait().unwrap().is_some();
             if found > processes || ended { Ok(()) } else { Err(format!("{found} processes")) }
         })
         .await;
-        up.kill().unwrap();
-        up.wait().unwrap();
+        up.kill().await.expect("`up` ends");
         platform.kernel(&["up"]);
         assert_eq!(
             platform.processes().len(),
