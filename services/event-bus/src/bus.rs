@@ -119,7 +119,16 @@ impl Bus {
         from_beginning: bool,
     ) -> Result<Subscription, Problem> {
         let subscription = wish.check(tenant, svc_stores::now()).map_err(invalid)?;
-        self.ensure_topic(&subscription.topic, Some(tenant)).await?;
+        if subscription.topic.is_of_platform() {
+            // Only who publishes to a platform topic makes it: everybody sees it, and it stays for ever.
+            self.log.partitions(&subscription.topic.stored).await.map_err(|error| {
+                let topic = &subscription.topic.shown;
+                let absent = Problem::not_found(format!("There is no platform topic `{topic}`."));
+                if error.is_not_found() { absent } else { error.into() }
+            })?;
+        } else {
+            self.ensure_topic(&subscription.topic, Some(tenant)).await?;
+        }
         // The position first: a crash in between leaves one that nobody reads, not a subscription without one.
         let group = subscription.stored_group(tenant);
         if self.log.positions(&group, &subscription.topic.stored).await?.is_empty() {

@@ -368,3 +368,14 @@ async fn strangers_and_what_is_not_there_yet_are_told_so() {
         client.get_topic_config(GetTopicConfigRequest { topic: "nowhere".to_owned() }).await.unwrap_err();
     assert_eq!(topic.code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn a_tenant_cannot_make_up_platform_topics() {
+    let bench = Bench::new().await;
+    let mut client = bench.client();
+    let made_up = client.create_subscription(subscription("platform.nonsense.events")).await.unwrap_err();
+    assert_eq!(made_up.code(), Code::NotFound, "{made_up:?}");
+    let topics = client.list_topics(ListTopicsRequest::default()).await.unwrap().into_inner().topics;
+    assert!(topics.iter().all(|topic| topic.name != "platform.nonsense.events"));
+    client.create_subscription(subscription("platform.billing.events")).await.unwrap();
+}
