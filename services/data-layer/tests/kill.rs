@@ -1,121 +1,27 @@
 //! The real process, killed again and again while it works: what it acknowledged is there, once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
 use svc_api::data::v1::data_layer_service_client::DataLayerServiceClient;
 use svc_api::data::v1::*;
-use svc_testkit::{FakeEventBus, INTERNAL_TOKEN, TestCaller, wait_for};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use svc_testkit::{FakeEventBus, KilledService, Kills, TestCaller, wait_for};
 use uuid::Uuid;
 
-const RECORDS: usize = 60;
-
-/// A running process. Dropping it kills it as hard as it can be killed.
-struct Process(Child);
-
-impl Process {
-    fn start(data: &Path, port: u16, events: &str) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_data-layer"))
-            .env_clear()
-            .env("HOST", "127.0.0.1")
-            .env("PORT", port.to_string())
-            .env("INTERNAL_TOKEN", INTERNAL_TOKEN)
-            .env("DATABASE_URL", format!("sqlite://{}/data.db", data.display()))
-            .env("EVENTS_URL", events)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        Self(child)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A port that nobody holds now, below those that the system gives to outgoing connections, so that the process can
-/// take it again after each kill.
-fn free_port() -> u16 {
-    let start = std::process::id() % 12_000;
-    let mut candidates =
-        (0..12_000).filter_map(|step| u16::try_from(20_000 + (start + step * 37) % 12_000).ok());
-    let free = candidates.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.expect("one of twelve thousand ports is free")
-}
-
-fn request<T>(caller: &TestCaller, message: T) -> Request<T> {
-    let metadata = tonic::metadata::MetadataMap::from_headers(caller.headers());
-    let mut request = Request::from_parts(metadata, tonic::Extensions::default(), message);
-    request.set_timeout(Duration::from_secs(5));
-    request
-}
-
-/// Asks until the process answers, as a client does that wants to know.
-async fn persist<T, F>(what: &str, ask: impl Fn() -> F) -> T
-where
-    F: Future<Output = Result<tonic::Response<T>, Status>>,
-{
-    wait_for(what, || async {
-        match ask().await {
-            Ok(reply) => Some(reply.into_inner()),
-            Err(status) => {
-                let gone = [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::DeadlineExceeded];
-                assert!(gone.contains(&status.code()), "{what}: {status:?}");
-                None
-            }
-        }
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_record_and_its_event_are_there_once_whenever_the_process_is_killed() {
-    let data = tempfile::tempdir().unwrap();
     let bus = FakeEventBus::start().await;
-    let port = free_port();
     let caller = TestCaller::owner();
-    let channel: Channel = Endpoint::try_from(format!("http://127.0.0.1:{port}")).unwrap().connect_lazy();
-    let client = DataLayerServiceClient::new(channel);
-    let mut process = Process::start(data.path(), port, bus.url());
-    let work = tokio::spawn({
-        let (client, caller) = (client.clone(), caller.clone());
-        async move {
-            let mut ids = Vec::new();
-            for _ in 0..RECORDS {
-                let caller = caller.clone().with_idempotency_key(Uuid::now_v7().to_string());
-                let create =
-                    CreateRecordRequest { module: "shop".to_owned(), model: "item".to_owned(), data: None };
-                let record = persist("create", || {
-                    let (mut client, request) = (client.clone(), request(&caller, create.clone()));
-                    async move { client.create_record(request).await }
-                })
-                .await;
-                ids.push(record.id);
-            }
-            ids
-        }
-    });
-    let mut kills = 0;
-    // The moments are what matters here; nothing is waited for.
-    for moment in [40, 7, 120, 19, 75].into_iter().map(Duration::from_millis) {
-        if work.is_finished() {
-            break;
-        }
-        tokio::time::sleep(moment).await;
-        drop(process);
-        process = Process::start(data.path(), port, bus.url());
-        kills += 1;
-    }
-    let ids = work.await.unwrap();
-    assert!(kills >= 1, "it was killed at least once");
+    let mut service =
+        KilledService::start(env!("CARGO_BIN_EXE_data-layer"), &[("EVENTS_URL", bus.url())]).await;
+    let mut acknowledged = service
+        .write(Kills::default(), async |target, _| {
+            let caller = caller.clone().with_idempotency_key(Uuid::now_v7().to_string());
+            let create =
+                CreateRecordRequest { module: "shop".to_owned(), model: "item".to_owned(), data: None };
+            let ask =
+                async |channel| DataLayerServiceClient::new(channel).create_record(create.clone()).await;
+            Some(target.persist("create", &caller, ask).await.id)
+        })
+        .await;
 
     let list = ListRecordsRequest {
         module: "shop".to_owned(),
@@ -123,22 +29,19 @@ async fn a_record_and_its_event_are_there_once_whenever_the_process_is_killed() 
         page_size: 100,
         ..ListRecordsRequest::default()
     };
-    let listed = persist("the records", || {
-        let (mut client, request) = (client.clone(), request(&caller, list.clone()));
-        async move { client.list_records(request).await }
+    let ask = async |channel| DataLayerServiceClient::new(channel).list_records(list.clone()).await;
+    let listed = service.target().persist("the records", &caller, ask).await;
+    let mut found: Vec<String> = listed.records.into_iter().map(|record| record.id).collect();
+    let mut told: Vec<String> = wait_for("every event", || async {
+        let events = bus.events();
+        let all = events.len() >= acknowledged.len();
+        all.then(|| events.into_iter().map(|published| published.event.key).collect())
     })
     .await;
-    let mut found: Vec<String> = listed.records.into_iter().map(|record| record.id).collect();
-    let told = wait_for("every event", || async {
-        let events = bus.events();
-        (events.len() >= RECORDS).then(|| events.into_iter().map(|published| published.event.key).collect())
-    });
-    let mut told: Vec<String> = told.await;
-    let mut ids = ids;
     // Each process makes ids by its own clock's milliseconds: only within one are they sure to be in order.
-    for list in [&mut ids, &mut found, &mut told] {
+    for list in [&mut acknowledged, &mut found, &mut told] {
         list.sort();
     }
-    assert_eq!(found, ids);
-    assert_eq!(told, ids);
+    assert_eq!(found, acknowledged);
+    assert_eq!(told, acknowledged);
 }

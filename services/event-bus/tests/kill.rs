@@ -1,135 +1,45 @@
 //! The real process, killed again and again while it works: what it acknowledged is there, once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
 use svc_api::events::v1::event_service_client::EventServiceClient;
 use svc_api::events::v1::*;
-use svc_testkit::{INTERNAL_TOKEN, TestCaller, wait_for};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use svc_testkit::{KilledService, Kills, TestCaller};
 use uuid::Uuid;
 
-const EVENTS: usize = 60;
-
-/// A running process. Dropping it kills it as hard as it can be killed.
-struct Process(Child);
-
-impl Process {
-    fn start(data: &Path, port: u16) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_event-bus"))
-            .env_clear()
-            .env("HOST", "127.0.0.1")
-            .env("PORT", port.to_string())
-            .env("INTERNAL_TOKEN", INTERNAL_TOKEN)
-            .env("EVENTS_URL", format!("sqlite://{}/events.db", data.display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        Self(child)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A port that nobody holds now, below those that the system gives to outgoing connections, so that the process can
-/// take it again after each kill.
-fn free_port() -> u16 {
-    let start = std::process::id() % 12_000;
-    let mut candidates =
-        (0..12_000).filter_map(|step| u16::try_from(20_000 + (start + step * 37) % 12_000).ok());
-    let free = candidates.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.expect("one of twelve thousand ports is free")
-}
-
-fn request<T>(caller: &TestCaller, message: T) -> Request<T> {
-    let metadata = tonic::metadata::MetadataMap::from_headers(caller.headers());
-    let mut request = Request::from_parts(metadata, tonic::Extensions::default(), message);
-    request.set_timeout(Duration::from_secs(5));
-    request
-}
-
-/// Asks until the process answers, as a client does that wants to know.
-async fn persist<T, F>(what: &str, ask: impl Fn() -> F) -> T
-where
-    F: Future<Output = Result<tonic::Response<T>, Status>>,
-{
-    wait_for(what, || async {
-        match ask().await {
-            Ok(reply) => Some(reply.into_inner()),
-            Err(status) => {
-                let gone = [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::DeadlineExceeded];
-                assert!(gone.contains(&status.code()), "{what}: {status:?}");
-                None
-            }
-        }
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_was_acknowledged_is_there_once_and_in_order_whenever_the_process_is_killed() {
-    let data = tempfile::tempdir().unwrap();
-    let port = free_port();
     let caller = TestCaller::owner();
-    let channel: Channel = Endpoint::try_from(format!("http://127.0.0.1:{port}")).unwrap().connect_lazy();
-    let client = EventServiceClient::new(channel);
-    let mut process = Process::start(data.path(), port);
-    let ids: Vec<String> = (0..EVENTS).map(|_| Uuid::now_v7().to_string()).collect();
-    let work = tokio::spawn({
-        let (client, caller, ids) = (client.clone(), caller.clone(), ids.clone());
-        async move {
-            for id in ids {
-                let event = PublishRequest {
-                    topic: "orders".to_owned(),
-                    r#type: "shop.order.placed".to_owned(),
-                    key: "order-1".to_owned(),
-                    id,
-                    ..PublishRequest::default()
-                };
-                persist("publish", || {
-                    let (mut client, request) = (client.clone(), request(&caller, event.clone()));
-                    async move { client.publish(request).await }
-                })
-                .await;
-            }
-        }
-    });
-    let mut kills = 0;
-    // The moments are what matters here; nothing is waited for.
-    for moment in [40, 7, 120, 19, 75].into_iter().map(Duration::from_millis) {
-        if work.is_finished() {
-            break;
-        }
-        tokio::time::sleep(moment).await;
-        drop(process);
-        process = Process::start(data.path(), port);
-        kills += 1;
-    }
-    work.await.unwrap();
-    assert!(kills >= 1, "it was killed at least once");
+    let mut service = KilledService::start(env!("CARGO_BIN_EXE_event-bus"), &[]).await;
+    let acknowledged = service
+        .write(Kills::default(), async |target, turn| {
+            // Events of one key are in order: each writer has its own.
+            let event = PublishRequest {
+                topic: "orders".to_owned(),
+                r#type: "shop.order.placed".to_owned(),
+                key: format!("order-{}", turn.writer),
+                id: Uuid::now_v7().to_string(),
+                ..PublishRequest::default()
+            };
+            let ask = async |channel| EventServiceClient::new(channel).publish(event.clone()).await;
+            let id = target.persist("publish", &caller, ask).await.id;
+            Some((event.key, id))
+        })
+        .await;
 
+    let target = service.target();
     let wish =
         CreateSubscriptionRequest { topic: "orders".to_owned(), from_beginning: true, ..Default::default() };
-    let subscription = persist("a subscription", || {
-        let (mut client, request) = (client.clone(), request(&caller, wish.clone()));
-        async move { client.create_subscription(request).await }
-    })
-    .await;
+    let subscribe = async |channel| EventServiceClient::new(channel).create_subscription(wish.clone()).await;
+    let subscription = target.persist("a subscription", &caller, subscribe).await;
     let fetch = FetchRequest { id: subscription.id, max_events: 500, ..Default::default() };
-    let reply = persist("the events", || {
-        let (mut client, request) = (client.clone(), request(&caller, fetch.clone()));
-        async move { client.fetch(request).await }
-    })
-    .await;
-    let found: Vec<String> = reply.events.into_iter().map(|received| received.event.unwrap().id).collect();
-    assert_eq!(found, ids);
+    let fetch = async |channel| EventServiceClient::new(channel).fetch(fetch.clone()).await;
+    let found = target.persist("the events", &caller, fetch).await.events.into_iter();
+    let found: Vec<_> = found.map(|received| (received.key, received.event.unwrap().id)).collect();
+    assert_eq!(by_key(found), by_key(acknowledged));
+}
+
+/// Sorted by key; the order within a key stays.
+fn by_key(mut events: Vec<(String, String)>) -> Vec<(String, String)> {
+    events.sort_by(|(one, _), (other, _)| one.cmp(other));
+    events
 }

@@ -15,6 +15,8 @@
 //! # }
 //! ```
 //!
+//! [`KilledService`] runs the built binary instead and kills it while it is written to.
+//!
 //! Everything here panics with a clear text when something is wrong: it is for tests only.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -22,11 +24,15 @@ mod caller;
 pub mod documented;
 mod event_bus;
 mod fake;
+mod kill;
+mod process;
 mod service;
 mod wait;
 
 pub use caller::{CallerChannel, TestCaller};
 pub use event_bus::{FakeEventBus, PublishedEvent};
 pub use fake::FakeNeighbour;
+pub use kill::{KilledService, Kills, Target, Turn};
+pub use process::ServiceProcess;
 pub use service::{INTERNAL_TOKEN, TestService};
 pub use wait::{PATIENCE, wait_for};

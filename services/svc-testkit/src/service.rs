@@ -35,7 +35,7 @@ impl<S: Service> TestService<S> {
         V: Into<String>,
     {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let mut environment = usual_environment(S::NAME, data.path());
+        let mut environment = Environment::from_iter(usual_variables(S::NAME, data.path()));
         for (name, value) in variables {
             let value = value.into().replace("{data}", &data.path().display().to_string());
             environment = environment.with(name, value);
@@ -116,7 +116,7 @@ impl<S: Service> TestService<S> {
 }
 
 /// What a service needs at least: stores in the data folder, neighbours that do not answer.
-fn usual_environment(service: &str, data: &Path) -> Environment {
+pub(crate) fn usual_variables(service: &str, data: &Path) -> Vec<(&'static str, String)> {
     let data = data.display();
     let neighbours = [
         "IAM_URL",
@@ -133,7 +133,7 @@ fn usual_environment(service: &str, data: &Path) -> Environment {
     ];
     let events =
         if service == "event-bus" { format!("sqlite://{data}/events.db") } else { NOBODY.to_owned() };
-    let environment = Environment::from_iter([
+    let mut variables = vec![
         ("HOST", "127.0.0.1".to_owned()),
         ("PORT", "0".to_owned()),
         ("INTERNAL_TOKEN", INTERNAL_TOKEN.to_owned()),
@@ -146,6 +146,7 @@ fn usual_environment(service: &str, data: &Path) -> Environment {
         ("OBJECTS_URL", format!("file://{data}/objects")),
         ("SECRETS_URL", format!("sealed://{data}/secrets.sealed")),
         ("FLAGS_URL", format!("file://{data}/flags.yaml")),
-    ]);
-    neighbours.into_iter().fold(environment, |environment, name| environment.with(name, NOBODY))
+    ];
+    variables.extend(neighbours.map(|name| (name, NOBODY.to_owned())));
+    variables
 }
