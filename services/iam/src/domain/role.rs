@@ -217,7 +217,7 @@ mod tests {
         let helper = Role { permissions: owned(&["roles.assign"]), ..MEMBER() };
         let taken = check_assignment(&[ADMIN()], &[], std::slice::from_ref(&helper));
         assert_eq!(taken, Err(IamError::Escalation("*".to_owned())), "an Admin is not demoted by a helper");
-        assert_eq!(check_assignment(&[helper.clone()], &[], &[ADMIN()]), Ok(()));
+        assert_eq!(check_assignment(std::slice::from_ref(&helper), &[], &[ADMIN()]), Ok(()));
         let lockout = check_assignment(&[PLATFORM_OWNER()], &[MEMBER()], &[ADMIN()]);
         assert!(lockout.is_err(), "nobody could ever give it back: setup makes one only");
         let lockout = check_assignment(&[PLATFORM_OWNER()], &[MEMBER()], &[PLATFORM_OWNER()]);
