@@ -270,33 +270,68 @@ async fn a_command_killed_in_the_middle_of_up_is_finished_by_the_next() {
     world.assert_nothing_left();
 }
 
-/// Killed at any of many moments of `up`, supervisor included: the next `up` and `down` work.
+/// Killed at any of the moments of `up`, alone or with its supervisor: the next `up` and `down` work.
 #[tokio::test]
 async fn killed_at_many_moments_it_always_converges() {
-    for step in 0..8_u64 {
-        let world = World::new(vec![unit("iam", &[]), unit("money", &["iam"])]);
-        let description = world.root().join("units.json");
-        std::fs::write(&description, serde_json::to_string(&world.units).unwrap()).unwrap();
-        let mut command = Command::new(program())
-            .arg("up")
-            .arg(world.root())
-            .arg(&description)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Not a wait for something: the moment itself is what is varied.
-        std::thread::sleep(std::time::Duration::from_millis(step * 15));
-        drop(command.kill());
-        command.wait().unwrap();
-        if step % 2 == 1
-            && let Some(supervisor) = world.supervisor()
-        {
-            kill(supervisor, Signal::KILL);
-            gone(supervisor).await;
+    let moments =
+        [Moment::Begun, Moment::Supervised, Moment::Runs("iam"), Moment::Ready("iam"), Moment::Runs("money")];
+    for moment in moments {
+        for with_supervisor in [false, true] {
+            let world = World::new(vec![unit("iam", &[]), unit("money", &["iam"])]);
+            let description = world.root().join("units.json");
+            std::fs::write(&description, serde_json::to_string(&world.units).unwrap()).unwrap();
+            let mut command = Command::new(program())
+                .arg("up")
+                .arg(world.root())
+                .arg(&description)
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap();
+            moment.has_come(&world).await;
+            drop(command.kill());
+            command.wait().unwrap();
+            if with_supervisor && let Some(supervisor) = world.supervisor() {
+                kill(supervisor, Signal::KILL);
+                gone(supervisor).await;
+            }
+            world.is_up().await;
+            assert_eq!(world.is_up().await, "", "{moment:?}, its supervisor too: {with_supervisor}");
+            world.down(false).await;
+            world.assert_nothing_left();
         }
-        world.is_up().await;
-        assert_eq!(world.is_up().await, "", "moment {step}");
-        world.down(false).await;
-        world.assert_nothing_left();
+    }
+}
+
+/// How far an `up` has come.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// The command was started.
+    Begun,
+    /// There is a supervisor.
+    Supervised,
+    /// The unit has a process.
+    Runs(&'static str),
+    /// The unit answers.
+    Ready(&'static str),
+}
+
+impl Moment {
+    async fn has_come(self, world: &World) {
+        let scope = world.engine.layout().scope();
+        let what = format!("{self:?}");
+        eventually(&what, async || {
+            let processes = processes::find(scope);
+            let has_come = match self {
+                Moment::Begun => true,
+                Moment::Supervised => world.supervisor().is_some(),
+                Moment::Runs(name) => processes.iter().any(|process| process.unit.as_deref() == Some(name)),
+                Moment::Ready(name) => {
+                    let items = world.observe().await.items;
+                    items.iter().any(|item| item.name.as_str() == name && item.state == UnitState::Ready)
+                }
+            };
+            if has_come { Ok(()) } else { Err(format!("{processes:?}")) }
+        })
+        .await;
     }
 }
