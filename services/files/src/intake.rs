@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -23,6 +24,9 @@ use crate::store;
 
 /// What a form may hold beside its file, in bytes: the other fields, headers and borders.
 const FORM_OVERHEAD: u64 = 64 * 1024;
+/// What may come before the content of a part, in bytes. A piece that is read may hold content too, so this is more than
+/// heads need.
+const HEAD_LIMIT: u64 = 1024 * 1024;
 
 /// How long an upload waits for the scanner before it is answered as pending.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -105,10 +109,16 @@ impl Library {
             .for_field("metadata", metadata::MAX_BYTES as u64);
         let constraints =
             Constraints::new().size_limit(limits).allowed_fields(vec!["file", "bucket", "metadata"]);
-        let body = one_at_a_time(body);
+        let head = Arc::new(AtomicU64::new(0));
+        let body = one_at_a_time(body, Arc::clone(&head));
         let mut multipart: Multipart<'static> = Multipart::with_constraints(body, boundary, constraints);
         let mut form = Form::default();
-        while let Some(field) = multipart.next_field().await.map_err(|error| self.form_problem(&error))? {
+        loop {
+            head.store(HEAD_LIMIT, Ordering::Relaxed);
+            let Some(field) = multipart.next_field().await.map_err(|error| self.form_problem(&error))? else {
+                break;
+            };
+            head.store(u64::MAX, Ordering::Relaxed);
             match field.name().unwrap_or_default() {
                 "bucket" => form.bucket = Some(bucket_of(&self.text(field).await?)?),
                 "metadata" => {
@@ -218,7 +228,10 @@ impl Library {
 
 /// The same stream, never ready twice in a row. The parser takes everything that is ready into its memory before it
 /// hands out any of it: a client that is faster than the disk would fill the memory with its whole upload.
-fn one_at_a_time<S>(body: S) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static
+///
+/// For the same reason it ends with an error once more than `left` bytes were given out: the parser keeps everything up
+/// to the end of a part's head.
+fn one_at_a_time<S>(body: S, left: Arc<AtomicU64>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static
 where
     S: Stream<Item = io::Result<Bytes>> + Send + 'static,
 {
@@ -231,6 +244,14 @@ where
         }
         let polled = body.as_mut().poll_next(context);
         rest = matches!(polled, Poll::Ready(Some(Ok(_))));
+        if let Poll::Ready(Some(Ok(piece))) = &polled {
+            let before = left.load(Ordering::Relaxed);
+            let Some(after) = before.checked_sub(piece.len() as u64) else {
+                let reason = format!("what stands before a field has more than {HEAD_LIMIT} bytes");
+                return Poll::Ready(Some(Err(io::Error::other(reason))));
+            };
+            left.store(after, Ordering::Relaxed);
+        }
         polled
     })
 }

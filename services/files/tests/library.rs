@@ -174,6 +174,8 @@ async fn forms_that_can_not_be_used_leave_nothing_behind() {
         ),
         ("cut off", [bucket(), file_head("a", "text/plain"), b"half".to_vec()].concat(), "validation-error"),
         ("no form", b"hello".to_vec(), "validation-error"),
+        ("an endless head", form("assets", &"a".repeat(3 << 20), "text/plain", b"x"), "validation-error"),
+        ("an endless beginning", vec![b'-'; 3 << 20], "validation-error"),
         ("too large", form("assets", "a", "text/plain", &too_large), "payload-too-large"),
         ("a large picture", form("assets", "a", "text/plain", &picture), "payload-too-large"),
     ];
