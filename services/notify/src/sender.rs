@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::adapters::Adapters;
 use crate::courier::Courier;
-use crate::domain::{Channel, Draft, Fault, Status, is_template_name, render};
+use crate::domain::{Channel, Draft, Fault, Status, is_template_name, render, rendered_length};
 use crate::error::{NotifyError, Result};
 use crate::events::announce;
 use crate::store::{self, StoredNotification, StoredTemplate};
@@ -17,6 +17,10 @@ use crate::store::{self, StoredNotification, StoredTemplate};
 /// How many recipients one request may have.
 pub(crate) const BATCH_LIMIT: usize = 500;
 const TEMPLATE_LIMIT: usize = 64 * 1024;
+/// A text with its values filled in has at most so many bytes, subject included: a page of a hundred fits into one answer.
+const RENDERED_LIMIT: usize = 128 * 1024;
+/// All texts of one request together.
+const REQUEST_LIMIT: usize = 16 * 1024 * 1024;
 
 /// The notifications and templates of every tenant. Cheap to clone.
 #[derive(Clone)]
@@ -68,8 +72,18 @@ impl Sender {
         }
         let now = store::now();
         let mut queued = Vec::with_capacity(checked.len());
+        let mut rendered = 0_usize;
         for (draft, channel, priority) in checked {
             let text = self.text_of(&mut transaction, draft, channel).await?;
+            let length = rendered_length(&text.subject, &variables)
+                .saturating_add(rendered_length(&text.body, &variables));
+            rendered = rendered.saturating_add(length);
+            if length > RENDERED_LIMIT || rendered > REQUEST_LIMIT {
+                let message = format!(
+                    "make a text of more than {RENDERED_LIMIT} bytes, or texts of more than {REQUEST_LIMIT} in all"
+                );
+                return Err(Fault::new("variables", "too-long", message).into());
+            }
             let notification = StoredNotification {
                 id: Uuid::now_v7(),
                 channel,

@@ -266,3 +266,26 @@ async fn what_was_acknowledged_is_delivered_after_a_restart_and_its_events_go_ou
     let told = format!("{:?}", published.event.payload);
     assert!(!told.contains("hello"), "the text is private: {told}");
 }
+
+#[tokio::test]
+async fn a_short_text_cannot_grow_into_gigabytes() {
+    let service = TestService::<Notify>::start().await;
+    let mut client = client(&service, &TestCaller::owner());
+    let bomb = SendRequest {
+        body: "{{a}}".repeat(10_000),
+        variables: HashMap::from([("a".to_owned(), "x".repeat(900_000))]),
+        ..to_somebody()
+    };
+    let refused = client.send(bomb).await.unwrap_err();
+    assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["variables".to_owned()]));
+    let message = SendRequest {
+        body: "{{a}}".to_owned(),
+        variables: HashMap::from([("a".to_owned(), "x".repeat(100_000))]),
+        ..to_somebody()
+    };
+    client.send(message.clone()).await.unwrap();
+    let recipients = vec![Uuid::now_v7().to_string(); 500];
+    let batch = SendBatchRequest { message: Some(message), recipients };
+    assert_eq!(client.send_batch(batch).await.unwrap_err().code(), Code::InvalidArgument, "50 MB in all");
+    service.stop().await;
+}

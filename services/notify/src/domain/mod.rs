@@ -6,7 +6,7 @@ mod template;
 
 pub use message::{Channel, Draft, Priority, Status};
 pub use schedule::{ATTEMPTS, Schedule};
-pub use template::{is_template_name, render, variables};
+pub use template::{is_template_name, render, rendered_length, variables};
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

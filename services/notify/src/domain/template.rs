@@ -20,6 +20,16 @@ pub fn render(template: &str, values: &BTreeMap<String, String>) -> String {
         .collect()
 }
 
+/// How many bytes [`render`] gives, without making them: a short text can ask for a long value many times.
+#[must_use]
+pub fn rendered_length(template: &str, values: &BTreeMap<String, String>) -> usize {
+    let length = |piece: &Piece<'_>| match piece {
+        Piece::Text(text) => text.len(),
+        Piece::Place(name) => values.get(*name).map_or(0, String::len),
+    };
+    pieces(template).iter().map(length).fold(0, usize::saturating_add)
+}
+
 /// The names of the places, sorted, each once.
 #[must_use]
 pub fn variables<'a>(templates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
@@ -122,7 +132,9 @@ mod tests {
         #[test]
         fn text_around_a_place_stays(before in "[^{]{0,20}", after in "[^}]{0,20}", value in ".{0,9}") {
             let template = format!("{before}{{{{a}}}}{after}");
-            prop_assert_eq!(render(&template, &values(&[("a", &value)])), format!("{before}{value}{after}"));
+            let values = values(&[("a", &value)]);
+            prop_assert_eq!(render(&template, &values), format!("{before}{value}{after}"));
+            prop_assert_eq!(rendered_length(&template, &values), before.len() + value.len() + after.len());
         }
     }
 }
