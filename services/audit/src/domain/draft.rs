@@ -96,7 +96,11 @@ impl Draft {
         let before = text("before", self.before);
         let after = text("after", self.after);
         let metadata = text("metadata", self.metadata);
-        let or = |given: String, usual: &str| if given.is_empty() { usual.to_owned() } else { given };
+        // A person does not say where they are: that is for the gateway, which sees it.
+        let seen = |given: String, by_gateway: &str| {
+            let wanted = given.is_empty() || (recorder.user.is_some() && !by_gateway.is_empty());
+            if wanted { by_gateway.to_owned() } else { given }
+        };
         match id {
             Ok(id) if faults.is_empty() => Ok(Entry {
                 id,
@@ -104,8 +108,8 @@ impl Draft {
                 entity_type: self.entity_type,
                 entity_id: self.entity_id,
                 user_id: own.unwrap_or(self.user_id),
-                ip: or(self.ip, &recorder.ip),
-                user_agent: or(self.user_agent, &recorder.user_agent),
+                ip: seen(self.ip, &recorder.ip),
+                user_agent: seen(self.user_agent, &recorder.user_agent),
                 before,
                 after,
                 metadata,
@@ -161,6 +165,9 @@ mod tests {
         let named = Draft { user_id: "robot".to_owned(), ip: "198.51.100.1".to_owned(), ..draft() };
         let entry = named.check(&Recorder::default(), Timestamp::UNIX_EPOCH, "").unwrap();
         assert_eq!((entry.user_id.as_str(), entry.ip.as_str()), ("robot", "198.51.100.1"));
+        let disguised = Draft { ip: "198.51.100.1".to_owned(), user_agent: "curl".to_owned(), ..draft() };
+        let entry = disguised.check(&person(), Timestamp::UNIX_EPOCH, "").unwrap();
+        assert_eq!((entry.ip.as_str(), entry.user_agent.as_str()), ("203.0.113.9", "browser"));
     }
 
     #[test]
