@@ -138,7 +138,16 @@ impl Gateway {
         };
         seen.route = Some(route);
         let client = self.client_address(&request);
-        let identity = self.identify(route, request.headers()).await?;
+        let identity = match self.identify(route, request.headers()).await {
+            Ok(identity) => identity,
+            Err(refusal) => {
+                // Whose token is refused is nobody, and checking signatures costs: they have no more tries than others.
+                if refusal.status() == StatusCode::UNAUTHORIZED {
+                    self.count(None, client, seen)?;
+                }
+                return Err(refusal);
+            }
+        };
         seen.identity.clone_from(&identity);
         self.count(identity.as_deref(), client, seen)?;
         self.authorize(route, identity.as_deref()).await?;

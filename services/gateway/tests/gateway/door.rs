@@ -257,6 +257,21 @@ async fn an_address_without_a_token_has_so_many_requests_too() {
 }
 
 #[tokio::test]
+async fn refused_tokens_are_counted_too() {
+    let world = World::with(&[("RATE_LIMIT_ANONYMOUS_PER_MINUTE", "2")]).await;
+    let ask = async || {
+        let headers = [("authorization", "Bearer made.up.token")];
+        world.send("GET", "/v1/probe-names", &headers, &Json::Null).await.status.as_u16()
+    };
+    assert_eq!((ask().await, ask().await, ask().await), (401, 401, 429));
+    assert_eq!(
+        world.ask("GET", "/v1/probe-names", &Json::Null).await.status,
+        200,
+        "a good token has its own count"
+    );
+}
+
+#[tokio::test]
 async fn metrics_name_routes_and_tenants_but_never_what_clients_make_up() {
     let world = World::new().await;
     world.ask("DELETE", "/v1/probes/secret-id", &Json::Null).await;
