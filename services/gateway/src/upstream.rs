@@ -1,9 +1,9 @@
 //! The services behind the gateway: one connection and one circuit breaker each.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     error::Error,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -23,21 +23,33 @@ use crate::{
     routes::Rpc,
 };
 
-/// The part of a proto package that names the area, and the service that answers for it.
-pub const AREAS: [(&str, &str); 12] = [
-    ("gateway", "gateway"),
-    ("iam", "iam"),
-    ("data", "data-layer"),
-    ("events", "event-bus"),
-    ("notify", "notify"),
-    ("files", "files"),
-    ("money", "money"),
-    ("audit", "audit"),
-    ("billing", "billing"),
-    ("module_registry", "module-registry"),
-    ("integration_hub", "integration-hub"),
-    ("domain_resolver", "domain-resolver"),
-];
+/// The areas of the platform, each with the service that answers for it: the second part of the name of every proto
+/// package that has a service.
+pub static AREAS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let services = svc_api::descriptor_pool().services();
+    let areas: BTreeSet<String> = services
+        .filter_map(|service| {
+            let area = service.package_name().strip_prefix("platform.")?.split('.').next()?;
+            Some(area.to_owned())
+        })
+        .collect();
+    areas
+        .into_iter()
+        .map(|area| {
+            let service = service_of(&area);
+            (area, service)
+        })
+        .collect()
+});
+
+/// A service has the name of its area, but for two.
+fn service_of(area: &str) -> String {
+    match area {
+        "data" => "data-layer".to_owned(),
+        "events" => "event-bus".to_owned(),
+        _ => area.replace('_', "-"),
+    }
+}
 
 /// The largest message that a service may answer with, in bytes. A record of 1 MB of JSON can be five times as large as
 /// protobuf.

@@ -48,19 +48,6 @@ fn with_address(text: &str, address: &str) -> Option<String> {
     Some(with_line(&lines, at, &format!("{indent}{address}")))
 }
 
-/// The gateway's table of areas with one more. `None` when the gateway has no such table: then it reads areas from
-/// the descriptors.
-#[must_use]
-pub fn areas(text: &str, names: &Names) -> Option<String> {
-    const HEAD: &str = "pub const AREAS: [(&str, &str); ";
-    let start = text.find(HEAD)? + HEAD.len();
-    let length = text[start..].find(']')?;
-    let count: usize = text[start..start + length].parse().ok()?;
-    let end = start + text[start..].find("\n];")?;
-    let line = format!("\n    (\"{}\", \"{}\"),", names.area, names.name);
-    Some(format!("{}{}{}{line}{}", &text[..start], count + 1, &text[start + length..end], &text[end..]))
-}
-
 /// The databases with one more.
 #[must_use]
 pub fn databases(text: &str, names: &Names) -> Option<String> {
@@ -145,12 +132,6 @@ mod tests {
 
     #[test]
     fn tables_and_lists_grow_by_one() {
-        let table = "pub const AREAS: [(&str, &str); 2] = [\n    (\"iam\", \"iam\"),\n    (\"money\", \"money\"),\n];\n";
-        assert_eq!(
-            areas(table, &names()).unwrap(),
-            "pub const AREAS: [(&str, &str); 3] = [\n    (\"iam\", \"iam\"),\n    (\"money\", \"money\"),\n    (\"price_list\", \"price-list\"),\n];\n"
-        );
-        assert_eq!(areas("fn areas() {}\n", &names()), None);
         assert_eq!(
             databases("x\nCREATE DATABASE platform_a OWNER platform;\ny\n", &names()).unwrap(),
             "x\nCREATE DATABASE platform_a OWNER platform;\nCREATE DATABASE platform_price_list OWNER platform;\ny\n"

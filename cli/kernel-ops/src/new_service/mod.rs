@@ -241,9 +241,6 @@ impl Scaffold<'_> {
             transaction.write(path, edited.ok_or_else(|| not_as_expected(file, what))?);
         }
         // These are left as they are when they are missing or have another form: nothing then depends on them.
-        self.edit_if_there(transaction, "services/gateway/src/upstream.rs", |text| {
-            edits::areas(text, self.names)
-        });
         self.edit_if_there(transaction, "docker/postgres/init.sql", |text| {
             edits::databases(text, self.names)
         });

@@ -118,7 +118,7 @@ fn every_wrong_annotation_is_reported_at_once() {
 fn the_platform_itself_makes_a_table() {
     let table = RouteTable::compile(svc_api::descriptor_pool()).unwrap_or_else(|error| panic!("{error}"));
     assert!(table.iter().count() > 50);
-    let areas: Vec<&str> = gateway::upstream::AREAS.iter().map(|(area, _)| *area).collect();
+    let areas: Vec<&str> = gateway::upstream::AREAS.iter().map(|(area, _)| area.as_str()).collect();
     for route in table.iter() {
         assert!(
             areas.contains(&route.area.as_str()),
