@@ -44,9 +44,10 @@ impl SqliteBackend {
                 problem: format!("the folder {} cannot be made: {error}", folder.display()),
             })?;
         }
+        // SQLite gives its log the mode of the file, and would give the file whatever the process' mask says.
+        files::make_private(path).map_err(|error| opening(sqlx::Error::Io(error)))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -192,5 +193,28 @@ fn translate(sql: &str, error: sqlx::Error) -> StoreError {
             }
         }
         other => StoreError::failed(attempted, other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::{Database, values};
+
+    #[tokio::test]
+    async fn nobody_else_can_read_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let database =
+            Database::connect(&format!("sqlite://{}/a.db", folder.path().display())).await.unwrap();
+        database.system().execute("CREATE TABLE notes (id BIGINT PRIMARY KEY)", values![]).await.unwrap();
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+            seen += 1;
+        }
+        assert!(seen >= 2, "the database and its log");
     }
 }
