@@ -77,7 +77,7 @@ pub async fn execute(
         Err(error) => {
             let problem = error.problem();
             events.emit(Event::Problem(problem.clone()));
-            run.because = Some(problem.message.clone());
+            run.because = Some("nothing was begun".to_owned());
             run.outcome.failed.push(Failure { step: None, subject: None, problem, exit: error.exit });
         }
     }
