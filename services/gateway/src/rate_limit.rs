@@ -13,7 +13,7 @@ use std::{
 /// The length of the window in milliseconds.
 const WINDOW: u64 = 60_000;
 const SHARDS: usize = 16;
-/// A shard with more keys forgets those that have been quiet for two windows.
+/// A shard with more keys forgets those that have been quiet for two windows, once in a window.
 const SWEEP_AT: usize = 4_096;
 
 /// What a request found.
@@ -71,9 +71,16 @@ impl Counter {
     }
 }
 
+#[derive(Debug, Default)]
+struct Shard {
+    counters: HashMap<String, Counter>,
+    /// The window in which it was last swept.
+    swept: u64,
+}
+
 /// The counters of all tenants.
 pub struct RateLimit {
-    shards: Vec<Mutex<HashMap<String, Counter>>>,
+    shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
 }
 
@@ -88,13 +95,15 @@ impl RateLimit {
     pub fn take(&self, key: &str, limit: u32, now: u64) -> Verdict {
         let hash = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
         let mut shard = self.shards[hash].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counter) = shard.get_mut(key) {
+        if let Some(counter) = shard.counters.get_mut(key) {
             return counter.take(now, limit);
         }
-        if shard.len() >= SWEEP_AT {
-            shard.retain(|_, counter| now / WINDOW <= counter.window + 1);
+        let window = now / WINDOW;
+        if shard.counters.len() >= SWEEP_AT && shard.swept != window {
+            shard.counters.retain(|_, counter| window <= counter.window + 1);
+            shard.swept = window;
         }
-        shard.entry(key.to_owned()).or_default().take(now, limit)
+        shard.counters.entry(key.to_owned()).or_default().take(now, limit)
     }
 }
 
@@ -159,7 +168,7 @@ mod tests {
         for tenant in 0..SHARDS * 8 {
             limits.take(&format!("new {tenant}"), 5, 600_000);
         }
-        let kept: usize = limits.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
+        let kept: usize = limits.shards.iter().map(|shard| shard.lock().unwrap().counters.len()).sum();
         assert!(kept < SHARDS * SWEEP_AT, "{kept}");
     }
 }

@@ -1,6 +1,10 @@
 //! Who calls, how often, and whether they may.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 
@@ -55,7 +59,7 @@ impl Gateway {
                     false => (format!("tenant {tenant}"), self.limits.tenant),
                 }
             }
-            (None, Some(client)) => (format!("address {client}"), self.limits.anonymous),
+            (None, Some(client)) => (format!("address {}", network(client)), self.limits.anonymous),
             (None, None) => return Ok(()),
         };
         if limit == 0 {
@@ -105,6 +109,14 @@ impl Gateway {
     }
 }
 
+/// What one client has: an IPv4 address, or a /64 of IPv6, whose addresses are all its own to choose from.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address => address,
+    }
+}
+
 fn denied(detail: &str) -> Refusal {
     svc_kit::Problem::permission_denied(detail).into()
 }
@@ -126,6 +138,20 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn a_client_cannot_choose_another_count() {
+        let table = [
+            ("203.0.113.9", "203.0.113.9"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+        ];
+        for (client, expected) in table {
+            assert_eq!(network(client.parse().unwrap()).to_string(), expected, "{client}");
+        }
+    }
 
     #[test]
     fn there_is_exactly_one_bearer_token() {
