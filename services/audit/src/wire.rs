@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use prost_types::Struct;
 use serde_json::Value;
 use svc_api::audit::v1 as wire;
-use svc_kit::{Problem, RequestContext, Violation, json};
+use svc_kit::{Problem, RequestContext, Violation, json, message::timestamp};
 use uuid::Uuid;
 
 use crate::domain::{Draft, Fault, Link, Recorder};
@@ -72,10 +72,6 @@ fn document(text: Option<String>) -> Option<Struct> {
         _ => serde_json::Map::from_iter([("unreadable".to_owned(), Value::String(text))]),
     };
     Some(json::to_struct(object))
-}
-
-fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
 /// A time of a request.

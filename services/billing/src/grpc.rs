@@ -1,15 +1,16 @@
 //! The wire: read the request, call the [`Ledger`], answer.
 
-use jiff::Timestamp;
 use svc_api::billing::v1::{
     self as wire, CancelDowngradeRequest, CancelSubscriptionRequest, CheckLimitReply, CheckLimitRequest,
     CreateSubscriptionRequest, ListPlansReply, ListPlansRequest, RecordUsageRequest, RetrievePlanRequest,
     RetrieveSubscriptionRequest, RetrieveUsageRequest, UpdateSubscriptionRequest, Usage,
     billing_service_server::BillingService, payment_method_service_server::PaymentMethodService,
 };
-use svc_kit::{Caller, Problem};
+use svc_kit::{
+    Caller, Problem,
+    message::{self, timestamp},
+};
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use crate::{
     domain::{Limits, Plan, Resource, Subscription, Verdict},
@@ -71,7 +72,7 @@ impl BillingService for Ledger {
     ) -> Result<Response<wire::Subscription>, Status> {
         let caller = Caller::of(&request)?;
         let UpdateSubscriptionRequest { id, plan_id, version } = request.into_inner();
-        let changed = self.move_to(caller.tenant, parse_id(&id)?, &plan_id, version).await?;
+        let changed = self.move_to(caller.tenant, message::id("id", &id)?, &plan_id, version).await?;
         Ok(Response::new(subscription(changed)))
     }
 
@@ -80,7 +81,7 @@ impl BillingService for Ledger {
         request: Request<CancelSubscriptionRequest>,
     ) -> Result<Response<()>, Status> {
         let caller = Caller::of(&request)?;
-        self.cancel(caller.tenant, parse_id(&request.get_ref().id)?).await?;
+        self.cancel(caller.tenant, message::id("id", &request.get_ref().id)?).await?;
         Ok(Response::new(()))
     }
 
@@ -89,7 +90,9 @@ impl BillingService for Ledger {
         request: Request<CancelDowngradeRequest>,
     ) -> Result<Response<wire::Subscription>, Status> {
         let caller = Caller::of(&request)?;
-        Ok(Response::new(subscription(self.stay(caller.tenant, parse_id(&request.get_ref().id)?).await?)))
+        Ok(Response::new(subscription(
+            self.stay(caller.tenant, message::id("id", &request.get_ref().id)?).await?,
+        )))
     }
 
     async fn retrieve_usage(
@@ -128,7 +131,7 @@ impl BillingService for Ledger {
         let caller = Caller::of(&request)?;
         let RecordUsageRequest { resource, amount, id } = request.into_inner();
         let resource = Resource::parse(&resource).map_err(Problem::status)?;
-        self.record(caller.tenant, resource, amount, parse_id(&id)?).await?;
+        self.record(caller.tenant, resource, amount, message::id("id", &id)?).await?;
         Ok(Response::new(()))
     }
 }
@@ -137,18 +140,8 @@ impl BillingService for Ledger {
 #[tonic::async_trait]
 impl PaymentMethodService for Ledger {}
 
-fn parse_id(text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| {
-        Problem::invalid("An identifier cannot be read.").violation("id", "uuid", "must be a UUID")
-    })
-}
-
 fn out_of_range(field: &str, message: &str) -> Problem {
     Problem::invalid("A value is out of its range.").violation(field, "range", message)
-}
-
-fn timestamp(at: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
 fn limits(limits: Limits) -> wire::Limits {

@@ -4,6 +4,7 @@ use svc_api::data::v1::cache_service_server::CacheService;
 use svc_api::data::v1::data_layer_service_server::DataLayerService;
 use svc_api::data::v1::schema_service_server::SchemaService;
 use svc_api::data::v1::*;
+use svc_kit::message::{self, Page};
 use svc_kit::{Caller, json};
 use tonic::{Request, Response, Status};
 
@@ -41,7 +42,7 @@ impl DataLayerService for Handlers {
         let caller = Caller::of(&request)?;
         let GetRecordRequest { module, model, id } = request.into_inner();
         let model = wire::model(module, model)?;
-        let record = self.records.get(caller.tenant, &model, wire::id(&id)?).await?;
+        let record = self.records.get(caller.tenant, &model, message::id("id", &id)?).await?;
         Ok(Response::new(wire::record(&model, record)))
     }
 
@@ -52,11 +53,10 @@ impl DataLayerService for Handlers {
         let caller = Caller::of(&request)?;
         let ListRecordsRequest { module, model, page_size, page_token, filters } = request.into_inner();
         let model = wire::model(module, model)?;
-        let size = wire::page_size(page_size)?;
-        let after = wire::page_token(&page_token)?;
+        let page = Page::read(page_size, &page_token)?;
         let pairs = filters.iter().map(|filter| (filter.name.as_str(), filter.value.as_str()));
         let filters = Filter::read_all(pairs).map_err(wire::invalid)?;
-        let page = self.records.page(caller.tenant, &model, &filters, after, size).await?;
+        let page = self.records.page(caller.tenant, &model, &filters, page.last, page.size).await?;
         Ok(Response::new(ListRecordsReply {
             records: page.records.into_iter().map(|record| wire::record(&model, record)).collect(),
             next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
@@ -67,7 +67,7 @@ impl DataLayerService for Handlers {
         let caller = Caller::of(&request)?;
         let UpdateRecordRequest { module, model, id, data, update_mask } = request.into_inner();
         let model = wire::model(module, model)?;
-        let id = wire::id(&id)?;
+        let id = message::id("id", &id)?;
         let change = json::from_struct(data.unwrap_or_default());
         let mask = update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
         let record = self.records.change(&caller, &model, id, change, mask.as_deref()).await?;
@@ -78,7 +78,7 @@ impl DataLayerService for Handlers {
         let caller = Caller::of(&request)?;
         let DeleteRecordRequest { module, model, id } = request.into_inner();
         let model = wire::model(module, model)?;
-        self.records.delete(&caller, &model, wire::id(&id)?).await?;
+        self.records.delete(&caller, &model, message::id("id", &id)?).await?;
         Ok(Response::new(()))
     }
 }

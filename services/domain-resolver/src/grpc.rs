@@ -3,16 +3,13 @@
 use jiff::Timestamp;
 use svc_api::domain_resolver::v1 as api;
 use svc_api::domain_resolver::v1::domain_resolver_service_server::DomainResolverService;
+use svc_kit::message::{self, Page, timestamp};
 use svc_kit::{Caller, Problem};
 use tonic::{Request, Response, Status as GrpcStatus};
-use uuid::Uuid;
 
 use crate::domain::{GIVE_UP_AFTER, instructions};
 use crate::domains::Domains;
 use crate::store::Domain;
-
-const DEFAULT_PAGE: u32 = 20;
-const LARGEST_PAGE: u32 = 100;
 
 #[tonic::async_trait]
 impl DomainResolverService for Domains {
@@ -22,7 +19,7 @@ impl DomainResolverService for Domains {
     ) -> Result<Response<api::Domain>, GrpcStatus> {
         let caller = Caller::of(&request)?;
         let domain = self.add(caller.tenant, &request.into_inner().hostname).await?;
-        Ok(Response::new(message(&domain)))
+        Ok(Response::new(domain_message(&domain)))
     }
 
     async fn list_domains(
@@ -31,20 +28,11 @@ impl DomainResolverService for Domains {
     ) -> Result<Response<api::ListDomainsReply>, GrpcStatus> {
         let caller = Caller::of(&request)?;
         let api::ListDomainsRequest { page_size, page_token } = request.into_inner();
-        let size = page_size_of(page_size)?;
-        let before = match page_token.as_str() {
-            "" => None,
-            token => Some(parse_id("pageToken", token)?),
-        };
-        let mut found = self.list(caller.tenant, before, size + 1).await?;
-        let more = found.len() > size as usize;
-        found.truncate(size as usize);
-        let next_page_token =
-            found.last().filter(|_| more).map(|domain| domain.id.to_string()).unwrap_or_default();
-        Ok(Response::new(api::ListDomainsReply {
-            domains: found.iter().map(message).collect(),
-            next_page_token,
-        }))
+        let page = Page::read(page_size, &page_token)?;
+        let found = self.list(caller.tenant, page.last, page.to_read()).await?;
+        let (found, next_page_token) = page.cut(found, |domain| domain.id);
+        let domains = found.iter().map(domain_message).collect();
+        Ok(Response::new(api::ListDomainsReply { domains, next_page_token }))
     }
 
     async fn get_domain(
@@ -52,8 +40,8 @@ impl DomainResolverService for Domains {
         request: Request<api::GetDomainRequest>,
     ) -> Result<Response<api::Domain>, GrpcStatus> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        Ok(Response::new(message(&self.get(caller.tenant, id).await?)))
+        let id = message::id("id", &request.into_inner().id)?;
+        Ok(Response::new(domain_message(&self.get(caller.tenant, id).await?)))
     }
 
     async fn verify_domain(
@@ -61,8 +49,8 @@ impl DomainResolverService for Domains {
         request: Request<api::VerifyDomainRequest>,
     ) -> Result<Response<api::Domain>, GrpcStatus> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
-        Ok(Response::new(message(&self.verify(caller.tenant, id).await?)))
+        let id = message::id("id", &request.into_inner().id)?;
+        Ok(Response::new(domain_message(&self.verify(caller.tenant, id).await?)))
     }
 
     async fn delete_domain(
@@ -70,7 +58,7 @@ impl DomainResolverService for Domains {
         request: Request<api::DeleteDomainRequest>,
     ) -> Result<Response<()>, GrpcStatus> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         self.delete(caller.tenant, id).await?;
         Ok(Response::new(()))
     }
@@ -95,7 +83,7 @@ impl DomainResolverService for Domains {
     }
 }
 
-fn message(domain: &Domain) -> api::Domain {
+fn domain_message(domain: &Domain) -> api::Domain {
     let expires = domain.created.saturating_add(GIVE_UP_AFTER).unwrap_or(Timestamp::MAX);
     api::Domain {
         id: domain.id.to_string(),
@@ -112,31 +100,9 @@ fn message(domain: &Domain) -> api::Domain {
             })
             .collect(),
         last_error: domain.last_error.clone(),
-        created_at: Some(time(domain.created)),
-        verified_at: domain.verified.map(time),
-        expires_at: Some(time(expires)),
-        checked_at: domain.checked.map(time),
-    }
-}
-
-fn time(timestamp: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: timestamp.as_second(), nanos: timestamp.subsec_nanosecond() }
-}
-
-fn parse_id(field: &str, text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| {
-        Problem::invalid("An identifier can't be read.").violation(field, "uuid", "must be a UUID")
-    })
-}
-
-fn page_size_of(given: i32) -> Result<u32, Problem> {
-    match u32::try_from(given) {
-        Ok(0) => Ok(DEFAULT_PAGE),
-        Ok(size) if size <= LARGEST_PAGE => Ok(size),
-        _ => Err(Problem::invalid("The page can't be read.").violation(
-            "pageSize",
-            "range",
-            "must be 1 to 100",
-        )),
+        created_at: Some(timestamp(domain.created)),
+        verified_at: domain.verified.map(timestamp),
+        expires_at: Some(timestamp(expires)),
+        checked_at: domain.checked.map(timestamp),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prost::Message;
 use svc_api::events::v1 as wire;
-use svc_kit::{Metrics, Problem};
+use svc_kit::{Metrics, Problem, message};
 use svc_stores::events::{EventLog, NewEvent, StoredEvent, Topic};
 use svc_stores::{Database, TenantId};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use crate::domain::{
     TypeFilter, check, partitions_and_retention,
 };
 use crate::store::Subscriptions;
-use crate::wire::{from_timestamp, invalid, to_timestamp};
+use crate::wire::{from_timestamp, invalid};
 
 /// A tenant's own topics at most; each costs rows for as long as the tenant exists.
 const MOST_TOPICS: usize = 100;
@@ -380,7 +380,7 @@ fn prepare(
         source: checked.source,
         tenant_id: publisher.tenant.map(|tenant| tenant.to_string()).unwrap_or_default(),
         schema_version: or(event.schema_version, "1.0"),
-        timestamp: Some(to_timestamp(timestamp)),
+        timestamp: Some(message::timestamp(timestamp)),
         trace_id: or(event.trace_id, trace_id),
         data: Some(event.payload.unwrap_or_default()),
     };

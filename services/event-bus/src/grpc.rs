@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use svc_api::events::v1::event_service_server::EventService;
 use svc_api::events::v1::*;
+use svc_kit::message::{self, Page};
 use svc_kit::{Caller, Problem, RequestContext, Shutdown};
 use svc_stores::TenantId;
 use tonic::codegen::BoxStream;
@@ -107,29 +108,17 @@ impl EventService for Handlers {
     ) -> Result<Response<ListSubscriptionsReply>, Status> {
         let caller = Caller::of(&request)?;
         let ListSubscriptionsRequest { page_size, page_token } = request.into_inner();
-        let size = within("pageSize", page_size, 20, 100)?;
-        let after = match page_token.as_str() {
-            "" => None,
-            token => Some(Uuid::parse_str(token).map_err(|_| {
-                fault(Fault::new("pageToken", "unknown", "give back `nextPageToken` of the page before"))
-            })?),
-        };
-        let limit = u32::try_from(size).unwrap_or(u32::MAX).saturating_add(1);
-        let mut found =
-            self.bus.subscriptions.list(caller.tenant, after, limit).await.map_err(Problem::status)?;
-        let more = found.len() > size;
-        found.truncate(size);
-        let last = found.last().map(|last| last.id.to_string());
-        Ok(Response::new(ListSubscriptionsReply {
-            subscriptions: found.into_iter().map(wire::subscription).collect(),
-            next_page_token: last.filter(|_| more).unwrap_or_default(),
-        }))
+        let page = Page::read(page_size, &page_token)?;
+        let found = self.bus.subscriptions.list(caller.tenant, page.last, page.to_read()).await;
+        let (found, next_page_token) = page.cut(found.map_err(Problem::status)?, |found| found.id);
+        let subscriptions = found.into_iter().map(wire::subscription).collect();
+        Ok(Response::new(ListSubscriptionsReply { subscriptions, next_page_token }))
     }
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<FetchReply>, Status> {
         let caller = Caller::of(&request)?;
         let FetchRequest { id, max_events, acknowledged_position, wait_ms } = request.into_inner();
-        let id = wire::id(&id)?;
+        let id = message::id("id", &id)?;
         let most = within("maxEvents", max_events, 20, MOST_IN_FETCH)?;
         if !(0..=LONGEST_WAIT).contains(&wait_ms) {
             return Err(fault(Fault::new("waitMs", "range", format!("from 0 to {LONGEST_WAIT}"))).into());
@@ -196,7 +185,7 @@ impl EventService for Handlers {
 
     async fn unsubscribe(&self, request: Request<UnsubscribeRequest>) -> Result<Response<()>, Status> {
         let caller = Caller::of(&request)?;
-        let id = wire::id(&request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         self.bus.unsubscribe(caller.tenant, id).await?;
         Ok(Response::new(()))
     }
@@ -206,7 +195,7 @@ impl EventService for Handlers {
         request: Request<GetConsumerPositionRequest>,
     ) -> Result<Response<ConsumerPosition>, Status> {
         let caller = Caller::of(&request)?;
-        let id = wire::id(&request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         let subscription = self.bus.subscription(caller.tenant, id).await?;
         Ok(Response::new(self.bus.consumer_position(caller.tenant, &subscription).await?))
     }
@@ -217,7 +206,7 @@ impl EventService for Handlers {
     ) -> Result<Response<ConsumerPosition>, Status> {
         let caller = Caller::of(&request)?;
         let ReplayFromRequest { id, timestamp } = request.into_inner();
-        let id = wire::id(&id)?;
+        let id = message::id("id", &id)?;
         let missing = || fault(Fault::new("timestamp", "required", "give the time to go back to"));
         let time = wire::from_timestamp("timestamp", timestamp.ok_or_else(missing)?)?;
         let subscription = self.bus.seek(caller.tenant, id, time).await?;

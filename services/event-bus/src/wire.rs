@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 use prost::Message;
 use svc_api::events::v1 as wire;
-use svc_kit::{Problem, Violation};
+use svc_kit::{Problem, Violation, message::timestamp};
 use svc_stores::events::{StoredEvent, Topic};
-use uuid::Uuid;
 
 use crate::domain::{Fault, Subscription, TopicName};
 
@@ -17,15 +16,6 @@ pub(crate) fn invalid(faults: Vec<Fault>) -> Problem {
         message,
     });
     Problem::invalid("The request breaks one or more rules.").violations(violations)
-}
-
-/// An id of a request.
-pub(crate) fn id(text: &str) -> Result<Uuid, Problem> {
-    Uuid::parse_str(text).map_err(|_| invalid(vec![Fault::new("id", "uuid", "must be a UUID")]))
-}
-
-pub(crate) fn to_timestamp(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
 /// A time of a request.
@@ -53,7 +43,7 @@ pub(crate) fn subscription(subscription: Subscription) -> wire::Subscription {
         group: subscription.group,
         types: subscription.types,
         max_retries: signed(subscription.max_retries),
-        created_at: Some(to_timestamp(subscription.created_at)),
+        created_at: Some(timestamp(subscription.created_at)),
     }
 }
 

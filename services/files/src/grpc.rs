@@ -2,16 +2,13 @@
 
 use svc_api::files::v1 as api;
 use svc_api::files::v1::files_service_server::FilesService;
+use svc_kit::message::{self as wire, Page};
 use svc_kit::{Caller, Problem};
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use crate::domain::Bucket;
 use crate::library::{Library, no_such_file};
 use crate::message;
-
-const DEFAULT_PAGE: u32 = 20;
-const LARGEST_PAGE: u32 = 100;
 
 #[tonic::async_trait]
 impl FilesService for Library {
@@ -21,27 +18,20 @@ impl FilesService for Library {
     ) -> Result<Response<api::ListFilesReply>, Status> {
         let caller = Caller::of(&request)?;
         let api::ListFilesRequest { page_size, page_token, bucket } = request.into_inner();
-        let size = page_size_of(page_size)?;
-        let before = match page_token.as_str() {
-            "" => None,
-            token => Some(parse_id("pageToken", token)?),
-        };
+        let page = Page::read(page_size, &page_token)?;
         let bucket = match bucket.as_str() {
             "" => None,
             name => Some(bucket_of(name)?),
         };
-        let mut found = self.list(caller.tenant, bucket, before, size + 1).await?;
-        let more = found.len() > size as usize;
-        found.truncate(size as usize);
-        let next_page_token =
-            found.last().filter(|_| more).map(|last| last.id.to_string()).unwrap_or_default();
+        let found = self.list(caller.tenant, bucket, page.last, page.to_read()).await?;
+        let (found, next_page_token) = page.cut(found, |file| file.id);
         let files = found.iter().map(message::file).collect();
         Ok(Response::new(api::ListFilesReply { files, next_page_token }))
     }
 
     async fn get_file(&self, request: Request<api::GetFileRequest>) -> Result<Response<api::File>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = wire::id("id", &request.into_inner().id)?;
         Ok(Response::new(message::file(&self.get(caller.tenant, id).await?)))
     }
 
@@ -50,7 +40,7 @@ impl FilesService for Library {
         request: Request<api::GetFileUrlRequest>,
     ) -> Result<Response<api::GetFileUrlReply>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = wire::id("id", &request.into_inner().id)?;
         let file = self.get(caller.tenant, id).await?;
         // A path at the gateway that needs the caller's own token, so it does not end by itself.
         let url = file.content_path().ok_or_else(no_such_file)?;
@@ -59,7 +49,7 @@ impl FilesService for Library {
 
     async fn delete_file(&self, request: Request<api::DeleteFileRequest>) -> Result<Response<()>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = wire::id("id", &request.into_inner().id)?;
         self.trash(caller.tenant, id).await?;
         Ok(Response::new(()))
     }
@@ -69,7 +59,7 @@ impl FilesService for Library {
         request: Request<api::DeleteFilePermanentlyRequest>,
     ) -> Result<Response<()>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = wire::id("id", &request.into_inner().id)?;
         self.purge(caller.tenant, id).await?;
         Ok(Response::new(()))
     }
@@ -79,7 +69,7 @@ impl FilesService for Library {
         request: Request<api::RestoreFileRequest>,
     ) -> Result<Response<api::File>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = wire::id("id", &request.into_inner().id)?;
         Ok(Response::new(message::file(&self.restore(caller.tenant, id).await?)))
     }
 
@@ -104,22 +94,4 @@ fn bucket_of(name: &str) -> Result<Bucket, Problem> {
         let known = Bucket::ALL.map(Bucket::as_str).join(", ");
         Problem::invalid("The bucket is not known.").violation("bucket", "enum", format!("is one of {known}"))
     })
-}
-
-fn parse_id(field: &str, text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| {
-        Problem::invalid("An identifier can't be read.").violation(field, "uuid", "must be a UUID")
-    })
-}
-
-fn page_size_of(given: i32) -> Result<u32, Problem> {
-    match u32::try_from(given) {
-        Ok(0) => Ok(DEFAULT_PAGE),
-        Ok(size) if size <= LARGEST_PAGE => Ok(size),
-        _ => Err(Problem::invalid("The page can't be read.").violation(
-            "pageSize",
-            "range",
-            "must be 1 to 100",
-        )),
-    }
 }

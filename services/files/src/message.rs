@@ -1,10 +1,9 @@
 //! Files as they go over the wire, in protobuf and in the same JSON that the gateway makes of it.
 
-use jiff::Timestamp;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use svc_api::files::v1 as api;
-use svc_kit::{Problem, json};
+use svc_kit::{Problem, json, message::timestamp};
 
 use crate::domain::File;
 
@@ -19,7 +18,7 @@ pub(crate) fn file(file: &File) -> api::File {
         bucket: file.bucket.as_str().to_owned(),
         status: file.status.as_str().to_owned(),
         url: file.content_path(),
-        created_at: Some(time(file.created)),
+        created_at: Some(timestamp(file.created)),
         uploaded_by: file.uploaded_by.map(|user| user.to_string()).unwrap_or_default(),
         metadata: Some(json::to_struct(metadata)),
         sha256: file.sha256.clone(),
@@ -40,8 +39,4 @@ pub(crate) fn json_of(message: &api::File) -> Result<Vec<u8>, Problem> {
     let mut serializer = serde_json::Serializer::new(&mut body);
     dynamic.serialize_with_options(&mut serializer, &OPTIONS).map_err(Problem::internal)?;
     Ok(body)
-}
-
-fn time(timestamp: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: timestamp.as_second(), nanos: timestamp.subsec_nanosecond() }
 }

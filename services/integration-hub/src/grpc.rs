@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING, WWW_AUTHENTICATE};
-use jiff::Timestamp;
 use svc_api::integration_hub::v1 as api;
 use svc_api::integration_hub::v1::integration_hub_service_server::IntegrationHubService;
+use svc_kit::message::{self, Page, timestamp};
 use svc_kit::{Caller, Problem, RequestContext, json};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -19,16 +19,13 @@ use crate::hub::{Hub, NewProvider, ProviderChange};
 use crate::request::CallRequest;
 use crate::store::dead_letters::DeadLetter;
 
-const DEFAULT_PAGE: u32 = 20;
-const LARGEST_PAGE: u32 = 100;
-
 #[tonic::async_trait]
 impl IntegrationHubService for Hub {
     async fn call(&self, request: Request<api::CallRequest>) -> Result<Response<api::CallReply>, Status> {
         let caller = Caller::of(&request)?;
         let deadline = RequestContext::of(&request).deadline;
         let body = request.into_inner();
-        let provider = parse_id("providerId", &body.provider_id)?;
+        let provider = message::id("providerId", &body.provider_id)?;
         let mut call = call_of(body);
         if call.idempotency_key.is_empty() {
             call.idempotency_key = caller.idempotency_key.unwrap_or_default();
@@ -62,7 +59,7 @@ impl IntegrationHubService for Hub {
         let caller = Caller::of(&request)?;
         let api::ListProvidersRequest { page_size, page_token } = request.into_inner();
         let page = Page::read(page_size, &page_token)?;
-        let found = self.list(caller.tenant, page.before, page.size + 1).await?;
+        let found = self.list(caller.tenant, page.last, page.to_read()).await?;
         let (found, next_page_token) = page.cut(found, |provider| provider.id);
         let providers = found.iter().map(|provider| self.message(caller.tenant, provider)).collect();
         Ok(Response::new(api::ListProvidersReply { providers, next_page_token }))
@@ -73,7 +70,7 @@ impl IntegrationHubService for Hub {
         request: Request<api::GetProviderRequest>,
     ) -> Result<Response<api::Provider>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         let provider = self.get(caller.tenant, id).await?;
         Ok(Response::new(self.message(caller.tenant, &provider)))
     }
@@ -84,7 +81,7 @@ impl IntegrationHubService for Hub {
     ) -> Result<Response<api::Provider>, Status> {
         let caller = Caller::of(&request)?;
         let api::UpdateProviderRequest { id, provider, update_mask } = request.into_inner();
-        let id = parse_id("id", &id)?;
+        let id = message::id("id", &id)?;
         let before = self.get(caller.tenant, id).await?;
         let paths = update_mask.map(|mask| mask.paths).unwrap_or_default();
         let change = change_of(&before.config, provider.unwrap_or_default(), &paths)?;
@@ -97,7 +94,7 @@ impl IntegrationHubService for Hub {
         request: Request<api::DeleteProviderRequest>,
     ) -> Result<Response<()>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         self.delete(caller.tenant, id).await?;
         Ok(Response::new(()))
     }
@@ -109,7 +106,7 @@ impl IntegrationHubService for Hub {
         let caller = Caller::of(&request)?;
         let api::ListDeadLettersRequest { page_size, page_token } = request.into_inner();
         let page = Page::read(page_size, &page_token)?;
-        let found = Hub::list_dead_letters(self, caller.tenant, page.before, page.size + 1).await?;
+        let found = Hub::list_dead_letters(self, caller.tenant, page.last, page.to_read()).await?;
         let (found, next_page_token) = page.cut(found, |letter| letter.id);
         let dead_letters = found.into_iter().map(|letter| letter_message(caller.tenant, letter)).collect();
         Ok(Response::new(api::ListDeadLettersReply { dead_letters, next_page_token }))
@@ -120,7 +117,7 @@ impl IntegrationHubService for Hub {
         request: Request<api::GetDeadLetterRequest>,
     ) -> Result<Response<api::DeadLetter>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         let letter = self.dead_letter(caller.tenant, id).await?;
         Ok(Response::new(letter_message(caller.tenant, letter)))
     }
@@ -131,7 +128,7 @@ impl IntegrationHubService for Hub {
     ) -> Result<Response<api::CallReply>, Status> {
         let caller = Caller::of(&request)?;
         let deadline = RequestContext::of(&request).deadline;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         let called = Hub::retry_dead_letter(self, caller.tenant, id, deadline).await?;
         Ok(Response::new(reply_of(called)))
     }
@@ -141,7 +138,7 @@ impl IntegrationHubService for Hub {
         request: Request<api::DeleteDeadLetterRequest>,
     ) -> Result<Response<()>, Status> {
         let caller = Caller::of(&request)?;
-        let id = parse_id("id", &request.into_inner().id)?;
+        let id = message::id("id", &request.into_inner().id)?;
         Hub::delete_dead_letter(self, caller.tenant, id).await?;
         Ok(Response::new(()))
     }
@@ -163,8 +160,8 @@ impl Hub {
             tenant_id: tenant.to_string(),
             status: self.status(provider).as_str().to_owned(),
             circuit_breaker_state: self.breaker_state(provider.id).as_str().to_owned(),
-            created_at: Some(time(provider.created)),
-            updated_at: Some(time(provider.updated)),
+            created_at: Some(timestamp(provider.created)),
+            updated_at: Some(timestamp(provider.updated)),
         }
     }
 }
@@ -271,8 +268,8 @@ fn letter_message(tenant: Uuid, letter: DeadLetter) -> api::DeadLetter {
         error: letter.error,
         attempts: i32::try_from(letter.attempts).unwrap_or(i32::MAX),
         tenant_id: tenant.to_string(),
-        created_at: Some(time(letter.created)),
-        last_retry_at: letter.last_retry.map(time),
+        created_at: Some(timestamp(letter.created)),
+        last_retry_at: letter.last_retry.map(timestamp),
     }
 }
 
@@ -303,46 +300,4 @@ fn reply_of(called: Called) -> api::CallReply {
         attempts: i32::try_from(called.attempts).unwrap_or(i32::MAX),
         duration_ms: i64::try_from(called.duration.as_millis()).unwrap_or(i64::MAX),
     }
-}
-
-struct Page {
-    size: u32,
-    before: Option<Uuid>,
-}
-
-impl Page {
-    fn read(size: i32, token: &str) -> Result<Self, Problem> {
-        let size = match u32::try_from(size) {
-            Ok(0) => DEFAULT_PAGE,
-            Ok(size) if size <= LARGEST_PAGE => size,
-            _ => {
-                return Err(Problem::invalid("The page can't be read.").violation(
-                    "pageSize",
-                    "range",
-                    "must be 1 to 100",
-                ));
-            }
-        };
-        let before = if token.is_empty() { None } else { Some(parse_id("pageToken", token)?) };
-        Ok(Self { size, before })
-    }
-
-    /// The page itself, and the token of the next: the id of the last item, when there are more.
-    fn cut<T>(&self, mut items: Vec<T>, id: impl Fn(&T) -> Uuid) -> (Vec<T>, String) {
-        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
-        let more = items.len() > size;
-        items.truncate(size);
-        let token = items.last().filter(|_| more).map(|last| id(last).to_string()).unwrap_or_default();
-        (items, token)
-    }
-}
-
-fn time(timestamp: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: timestamp.as_second(), nanos: timestamp.subsec_nanosecond() }
-}
-
-fn parse_id(field: &str, text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| {
-        Problem::invalid("An identifier can't be read.").violation(field, "uuid", "must be a UUID")
-    })
 }

@@ -1,8 +1,8 @@
 //! The gRPC door. `UpdateModule` and `RollbackModule` are not implemented.
 
-use jiff::Timestamp;
 use svc_api::module_registry::v1 as wire;
 use svc_api::module_registry::v1::module_registry_service_server::ModuleRegistryService;
+use svc_kit::message::{Page, timestamp};
 use svc_kit::{Caller, json};
 use tonic::{Request, Response, Status as GrpcStatus};
 use uuid::Uuid;
@@ -11,9 +11,6 @@ use crate::domain::Status;
 use crate::error::{RegistryError, Result};
 use crate::registry::Registry;
 use crate::store::{self, Filter, StoredModule};
-
-const DEFAULT_PAGE: u32 = 20;
-const LARGEST_PAGE: u32 = 100;
 
 type Answer<T> = std::result::Result<Response<T>, GrpcStatus>;
 
@@ -24,30 +21,13 @@ impl Registry {
         status: Option<Status>,
         size: i32,
         token: &str,
-    ) -> Result<wire::ListModulesReply> {
-        let size = match u32::try_from(size) {
-            Ok(0) => DEFAULT_PAGE,
-            Ok(size @ 1..=LARGEST_PAGE) => size,
-            _ => {
-                let message = format!("must be 1 to {LARGEST_PAGE}, or 0 for {DEFAULT_PAGE}");
-                return Err(RegistryError::field("pageSize", "range", message));
-            }
-        };
-        let after = Uuid::parse_str(token).ok();
-        if after.is_none() && !token.is_empty() {
-            let message = "must be the nextPageToken of the page before";
-            return Err(RegistryError::field("pageToken", "format", message));
-        }
-        // One more than wanted tells whether there is a next page.
-        let filter = Filter { status, after, limit: size + 1 };
-        let mut rows = store::list(&self.database.tenant(caller.tenant), filter).await?;
-        let more = rows.len() > size as usize;
-        rows.truncate(size as usize);
-        let last = rows.last().filter(|_| more).map(|module| module.id.to_string());
-        Ok(wire::ListModulesReply {
-            modules: rows.into_iter().map(to_module).collect(),
-            next_page_token: last.unwrap_or_default(),
-        })
+    ) -> Answer<wire::ListModulesReply> {
+        let page = Page::read(size, token)?;
+        let filter = Filter { status, after: page.last, limit: page.to_read() };
+        let rows = store::list(&self.database.tenant(caller.tenant), filter).await;
+        let (rows, next_page_token) = page.cut(rows.map_err(RegistryError::from)?, |module| module.id);
+        let modules = rows.into_iter().map(to_module).collect();
+        Ok(Response::new(wire::ListModulesReply { modules, next_page_token }))
     }
 }
 
@@ -70,7 +50,7 @@ impl ModuleRegistryService for Registry {
             let message = "must be pending, installing, active, failed or disabled";
             return Err(RegistryError::field("status", "unknown", message).into());
         }
-        Ok(Response::new(self.page(&caller, status, request.page_size, &request.page_token).await?))
+        self.page(&caller, status, request.page_size, &request.page_token).await
     }
 
     async fn list_active_modules(
@@ -79,8 +59,7 @@ impl ModuleRegistryService for Registry {
     ) -> Answer<wire::ListModulesReply> {
         let caller = Caller::of(&request)?;
         let request = request.get_ref();
-        let page = self.page(&caller, Some(Status::Active), request.page_size, &request.page_token);
-        Ok(Response::new(page.await?))
+        self.page(&caller, Some(Status::Active), request.page_size, &request.page_token).await
     }
 
     async fn get_module(&self, request: Request<wire::GetModuleRequest>) -> Answer<wire::Module> {
@@ -114,12 +93,8 @@ fn to_module(module: StoredModule) -> wire::Module {
         status: module.status.as_str().to_owned(),
         error: module.error,
         manifest: module.manifest.as_object().cloned().map(json::to_struct),
-        created_at: Some(to_time(module.created_at)),
-        updated_at: Some(to_time(module.updated_at)),
-        activated_at: module.activated_at.map(to_time),
+        created_at: Some(timestamp(module.created_at)),
+        updated_at: Some(timestamp(module.updated_at)),
+        activated_at: module.activated_at.map(timestamp),
     }
-}
-
-fn to_time(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }

@@ -2,13 +2,13 @@
 
 use svc_api::money::v1 as wire;
 use svc_api::money::v1::money_service_server::MoneyService;
-use svc_kit::Caller;
+use svc_kit::{Caller, message::Page};
 use tonic::{Request, Response, Status};
 
 use crate::error::MoneyError;
 use crate::ledger::{Ledger, Operation};
 use crate::store;
-use crate::wire::{id_of, next_page, optional_id, page, to_balance, to_transaction, to_wallet};
+use crate::wire::{id_of, optional_id, to_balance, to_transaction, to_wallet};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -38,10 +38,10 @@ impl MoneyService for Ledger {
     ) -> Answer<wire::ListWalletsReply> {
         let scope = self.database.tenant(Caller::of(&request)?.tenant);
         let request = request.get_ref();
-        let page = page(request.page_size, &request.page_token)?;
+        let page = Page::read(request.page_size, &request.page_token)?;
         let user = optional_id("userId", &request.user_id)?;
-        let mut rows = store::list_wallets(&scope, user, page).await.map_err(MoneyError::from)?;
-        let next_page_token = next_page(&mut rows, page, |wallet| wallet.id);
+        let rows = store::list_wallets(&scope, user, page).await.map_err(MoneyError::from)?;
+        let (rows, next_page_token) = page.cut(rows, |wallet| wallet.id);
         let wallets = rows.iter().map(to_wallet).collect();
         Ok(Response::new(wire::ListWalletsReply { wallets, next_page_token }))
     }
@@ -90,10 +90,10 @@ impl MoneyService for Ledger {
     ) -> Answer<wire::ListTransactionsReply> {
         let scope = self.database.tenant(Caller::of(&request)?.tenant);
         let request = request.get_ref();
-        let page = page(request.page_size, &request.page_token)?;
+        let page = Page::read(request.page_size, &request.page_token)?;
         let wallet = optional_id("walletId", &request.wallet_id)?;
-        let mut rows = store::list_transactions(&scope, wallet, page).await.map_err(MoneyError::from)?;
-        let next_page_token = next_page(&mut rows, page, |transaction| transaction.id);
+        let rows = store::list_transactions(&scope, wallet, page).await.map_err(MoneyError::from)?;
+        let (rows, next_page_token) = page.cut(rows, |transaction| transaction.id);
         let transactions = rows.iter().map(to_transaction).collect();
         Ok(Response::new(wire::ListTransactionsReply { transactions, next_page_token }))
     }

@@ -1,16 +1,14 @@
 //! Between what travels and what is kept.
 
-use jiff::Timestamp;
 use svc_api::money::v1 as wire;
+use svc_kit::message::timestamp;
 use uuid::Uuid;
 
 use crate::error::{MoneyError, Result};
-use crate::store::{Page, StoredHold, StoredTransaction, StoredWallet};
+use crate::store::{StoredHold, StoredTransaction, StoredWallet};
 
 /// Labels and descriptions have at most so many characters.
 const TEXT_LIMIT: usize = 255;
-const DEFAULT_PAGE: u32 = 20;
-const LARGEST_PAGE: u32 = 100;
 
 /// The id in a field.
 pub(crate) fn id_of(field: &'static str, text: &str) -> Result<Uuid> {
@@ -32,34 +30,6 @@ pub(crate) fn short_text(field: &'static str, text: &str) -> Result<()> {
     Err(MoneyError::Field { field, problem })
 }
 
-/// The page that a request asks for. One row more is read, to know whether there is a next page.
-pub(crate) fn page(size: i32, token: &str) -> Result<Page> {
-    let size = match u32::try_from(size) {
-        Ok(0) => DEFAULT_PAGE,
-        Ok(size @ 1..=LARGEST_PAGE) => size,
-        _ => {
-            let problem = format!("must be 1 to {LARGEST_PAGE}, or 0 for {DEFAULT_PAGE}");
-            return Err(MoneyError::Field { field: "pageSize", problem });
-        }
-    };
-    let after = Uuid::parse_str(token).ok();
-    if after.is_none() && !token.is_empty() {
-        let problem = "must be the nextPageToken of the page before".to_owned();
-        return Err(MoneyError::Field { field: "pageToken", problem });
-    }
-    Ok(Page { size: size + 1, after })
-}
-
-/// Takes the surplus row off and says where the next page begins.
-pub(crate) fn next_page<T>(rows: &mut Vec<T>, page: Page, id: impl Fn(&T) -> Uuid) -> String {
-    let wanted = page.size as usize - 1;
-    if rows.len() <= wanted {
-        return String::new();
-    }
-    rows.truncate(wanted);
-    rows.last().map(|row| id(row).to_string()).unwrap_or_default()
-}
-
 pub(crate) fn to_wallet(wallet: &StoredWallet) -> wire::Wallet {
     wire::Wallet {
         id: wallet.id.to_string(),
@@ -68,8 +38,8 @@ pub(crate) fn to_wallet(wallet: &StoredWallet) -> wire::Wallet {
         currency: wallet.currency.clone(),
         label: wallet.label.clone(),
         balance: Some(to_balance(wallet)),
-        created_at: Some(to_time(wallet.created_at)),
-        updated_at: Some(to_time(wallet.updated_at)),
+        created_at: Some(timestamp(wallet.created_at)),
+        updated_at: Some(timestamp(wallet.updated_at)),
     }
 }
 
@@ -89,8 +59,8 @@ pub(crate) fn to_hold(hold: &StoredHold) -> wire::Hold {
         amount: hold.amount,
         currency: hold.currency.clone(),
         status: hold.status.as_str().to_owned(),
-        expires_at: Some(to_time(hold.expires_at)),
-        created_at: Some(to_time(hold.created_at)),
+        expires_at: Some(timestamp(hold.expires_at)),
+        created_at: Some(timestamp(hold.created_at)),
     }
 }
 
@@ -103,12 +73,8 @@ pub(crate) fn to_transaction(transaction: &StoredTransaction) -> wire::Transacti
         currency: transaction.currency.clone(),
         wallet_id: transaction.wallet_id.to_string(),
         balance_after: transaction.balance_after,
-        created_at: Some(to_time(transaction.created_at)),
+        created_at: Some(timestamp(transaction.created_at)),
         description: transaction.description.clone(),
         related_id: transaction.related_id.map(|id| id.to_string()).unwrap_or_default(),
     }
-}
-
-fn to_time(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }

@@ -1,7 +1,7 @@
 //! Between what travels and what is kept.
 
-use jiff::Timestamp;
 use svc_api::notify::v1 as wire;
+use svc_kit::message::timestamp;
 use uuid::Uuid;
 
 use crate::domain::{Draft, Fault, variables};
@@ -76,9 +76,9 @@ pub(crate) fn to_notification(notification: &StoredNotification) -> wire::Notifi
         status: notification.status.as_str().to_owned(),
         attempts: notification.attempts.try_into().unwrap_or(i32::MAX),
         last_error: notification.last_error.clone(),
-        created_at: Some(to_time(notification.created_at)),
-        delivered_at: notification.delivered_at.map(to_time),
-        next_attempt_at: notification.next_attempt_at.map(to_time),
+        created_at: Some(timestamp(notification.created_at)),
+        delivered_at: notification.delivered_at.map(timestamp),
+        next_attempt_at: notification.next_attempt_at.map(timestamp),
     }
 }
 
@@ -91,10 +91,6 @@ pub(crate) fn to_template(template: &StoredTemplate) -> wire::Template {
         variables: variables([template.subject.as_str(), template.body.as_str()]),
         subject: template.subject.clone(),
         body: template.body.clone(),
-        created_at: Some(to_time(template.created_at)),
+        created_at: Some(timestamp(template.created_at)),
     }
-}
-
-fn to_time(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }

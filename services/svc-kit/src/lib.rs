@@ -57,6 +57,7 @@ mod in_flight;
 pub mod json;
 mod layer;
 mod log;
+pub mod message;
 pub mod metrics;
 pub mod permission;
 mod problem;

@@ -4,7 +4,7 @@ use svc_api::iam::v1::{
     LoginReply, LoginRequest, LogoutRequest, MeReply, MeRequest, RefreshRequest, RegisterRequest,
     SelectTenantRequest, SwitchTenantRequest, TokenReply, auth_service_server::AuthService,
 };
-use svc_kit::{Caller, RequestContext, Secret};
+use svc_kit::{Caller, RequestContext, Secret, message};
 use tonic::{Request, Response, Status};
 
 use super::{Handlers, convert};
@@ -57,7 +57,7 @@ impl AuthService for Handlers {
     ) -> Result<Response<TokenReply>, Status> {
         let context = RequestContext::of(&request);
         let SelectTenantRequest { session_token, tenant_id } = request.into_inner();
-        let tenant = convert::id("tenantId", &tenant_id)?;
+        let tenant = message::id("tenantId", &tenant_id)?;
         let granted = self.accounts.select_tenant(&session_token, tenant, &context).await?;
         Ok(Response::new(convert::token_reply(granted)))
     }
@@ -67,7 +67,7 @@ impl AuthService for Handlers {
         request: Request<SwitchTenantRequest>,
     ) -> Result<Response<TokenReply>, Status> {
         let context = RequestContext::of(&request);
-        let tenant = convert::id("tenantId", &request.get_ref().tenant_id)?;
+        let tenant = message::id("tenantId", &request.get_ref().tenant_id)?;
         let granted = self.accounts.switch_tenant(context.user()?, tenant, &context).await?;
         Ok(Response::new(convert::token_reply(granted)))
     }

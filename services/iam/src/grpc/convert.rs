@@ -1,8 +1,10 @@
 //! Domain ↔ messages.
 
-use jiff::Timestamp;
 use svc_api::iam::v1 as wire;
-use svc_kit::Problem;
+use svc_kit::{
+    Problem,
+    message::{id, timestamp},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -10,17 +12,6 @@ use crate::{
     domain::{Role, Tenant, User},
     tokens::ACCESS_LIFETIME,
 };
-
-pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
-}
-
-/// An id of a request.
-pub(super) fn id(field: &'static str, text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| {
-        Problem::invalid("An identifier cannot be read.").violation(field, "uuid", "must be a UUID")
-    })
-}
 
 pub(super) fn ids(field: &'static str, texts: &[String]) -> Result<Vec<Uuid>, Problem> {
     texts.iter().map(|text| id(field, text)).collect()
@@ -78,22 +69,4 @@ pub(super) fn token_reply(granted: Granted) -> wire::TokenReply {
         user: Some(user(granted.user)),
         tenant: Some(tenant(granted.tenant)),
     }
-}
-
-/// How many items a page has: 20 when not said, 100 at most.
-pub(super) fn page_size(wanted: i32) -> Result<u32, Problem> {
-    match u32::try_from(wanted) {
-        Ok(0) => Ok(20),
-        Ok(wanted @ 1..=100) => Ok(wanted),
-        _ => Err(Problem::invalid("A page has 1 to 100 items.").violation(
-            "pageSize",
-            "range",
-            "must be 1 to 100",
-        )),
-    }
-}
-
-/// The id after which a page begins.
-pub(super) fn page_token(token: &str) -> Result<Option<Uuid>, Problem> {
-    if token.is_empty() { Ok(None) } else { id("pageToken", token).map(Some) }
 }

@@ -6,7 +6,7 @@ use svc_api::iam::v1::{
     SetupPlatformOwnerRequest, ValidateTokenReply, ValidateTokenRequest,
     internal_service_server::InternalService,
 };
-use svc_kit::{Problem, RequestContext, Secret};
+use svc_kit::{Problem, RequestContext, Secret, message};
 use tonic::{Request, Response, Status};
 
 use super::{Handlers, convert};
@@ -32,8 +32,8 @@ impl InternalService for Handlers {
         request: Request<GetPermissionsRequest>,
     ) -> Result<Response<GetPermissionsReply>, Status> {
         let request = request.get_ref();
-        let tenant = convert::id("tenantId", &request.tenant_id)?;
-        let user = convert::id("userId", &request.user_id)?;
+        let tenant = message::id("tenantId", &request.tenant_id)?;
+        let user = message::id("userId", &request.user_id)?;
         let (permissions, roles, tenant_blocked) = self.accounts.permissions(tenant, user).await?;
         Ok(Response::new(GetPermissionsReply { permissions, roles, tenant_blocked }))
     }
@@ -50,7 +50,7 @@ impl InternalService for Handlers {
         if self.accounts.store.is_blocked(claims.tenant_id).await.map_err(Problem::status)? {
             return Err(Problem::status(IamError::TenantBlocked));
         }
-        let expires_at = Timestamp::from_second(claims.exp).ok().map(convert::timestamp);
+        let expires_at = Timestamp::from_second(claims.exp).ok().map(message::timestamp);
         Ok(Response::new(ValidateTokenReply {
             user_id: claims.sub.to_string(),
             tenant_id: claims.tenant_id.to_string(),

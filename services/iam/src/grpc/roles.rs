@@ -4,7 +4,10 @@ use svc_api::iam::v1::{
     AssignRolesReply, AssignRolesRequest, CreateRoleRequest, ListRolesReply, ListRolesRequest,
     RetrieveRoleRequest, Role, role_service_server::RoleService,
 };
-use svc_kit::{Caller, Problem, RequestContext};
+use svc_kit::{
+    Caller, Problem, RequestContext,
+    message::{self, Page},
+};
 use tonic::{Request, Response, Status};
 
 use super::{Handlers, convert};
@@ -20,7 +23,7 @@ impl RoleService for Handlers {
 
     async fn retrieve_role(&self, request: Request<RetrieveRoleRequest>) -> Result<Response<Role>, Status> {
         let caller = Caller::of(&request)?;
-        let id = convert::id("id", &request.get_ref().id)?;
+        let id = message::id("id", &request.get_ref().id)?;
         let found = self.accounts.store.all_roles(caller.tenant).await.map_err(Problem::status)?;
         let role = found.into_iter().find(|role| role.id == id);
         let role = role.ok_or_else(|| Problem::not_found("There is no such role in this tenant."))?;
@@ -33,14 +36,10 @@ impl RoleService for Handlers {
     ) -> Result<Response<ListRolesReply>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.get_ref();
-        let size = convert::page_size(request.page_size)? as usize;
-        let after = convert::page_token(&request.page_token)?;
+        let page = Page::read(request.page_size, &request.page_token)?;
         let mut roles = self.accounts.store.all_roles(caller.tenant).await.map_err(Problem::status)?;
-        roles.retain(|role| after.is_none_or(|after| role.id > after));
-        let more = roles.len() > size;
-        roles.truncate(size);
-        let last = roles.last().filter(|_| more).map(|role| role.id.to_string());
-        let next_page_token = last.unwrap_or_default();
+        roles.retain(|role| page.last.is_none_or(|last| role.id > last));
+        let (roles, next_page_token) = page.cut(roles, |role| role.id);
         Ok(Response::new(ListRolesReply {
             roles: roles.into_iter().map(convert::role).collect(),
             next_page_token,
@@ -53,7 +52,7 @@ impl RoleService for Handlers {
     ) -> Result<Response<AssignRolesReply>, Status> {
         let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
         let AssignRolesRequest { user_id, role_ids } = request.into_inner();
-        let user = convert::id("userId", &user_id)?;
+        let user = message::id("userId", &user_id)?;
         let wanted = convert::ids("roleIds", &role_ids)?;
         let roles = self.accounts.assign_roles(&caller, user, &wanted, &context).await?;
         Ok(Response::new(AssignRolesReply { roles: roles.into_iter().map(convert::role).collect() }))

@@ -1,7 +1,7 @@
 //! `TenantService`: not there yet, except for asking after one's own tenant.
 
 use svc_api::iam::v1::{RetrieveTenantRequest, Tenant, tenant_service_server::TenantService};
-use svc_kit::{Caller, Problem};
+use svc_kit::{Caller, Problem, message};
 use tonic::{Request, Response, Status};
 
 use super::{Handlers, convert};
@@ -13,7 +13,7 @@ impl TenantService for Handlers {
         request: Request<RetrieveTenantRequest>,
     ) -> Result<Response<Tenant>, Status> {
         let caller = Caller::of(&request)?;
-        let id = convert::id("id", &request.get_ref().id)?;
+        let id = message::id("id", &request.get_ref().id)?;
         let unknown = || Problem::not_found("There is no such tenant, or it is not yours.");
         if id != caller.tenant {
             return Err(unknown().into());

@@ -4,7 +4,10 @@ use svc_api::iam::v1::{
     CreateUserRequest, ListUsersReply, ListUsersRequest, RetrieveUserRequest, User,
     iam_service_server::IamService,
 };
-use svc_kit::{Caller, Problem, RequestContext, Secret};
+use svc_kit::{
+    Caller, Problem, RequestContext, Secret,
+    message::{self, Page},
+};
 use tonic::{Request, Response, Status};
 
 use super::{Handlers, convert};
@@ -24,7 +27,7 @@ impl IamService for Handlers {
 
     async fn retrieve_user(&self, request: Request<RetrieveUserRequest>) -> Result<Response<User>, Status> {
         let caller = Caller::of(&request)?;
-        let id = convert::id("id", &request.get_ref().id)?;
+        let id = message::id("id", &request.get_ref().id)?;
         Ok(Response::new(convert::user(self.accounts.user(caller.tenant, id).await?)))
     }
 
@@ -34,15 +37,9 @@ impl IamService for Handlers {
     ) -> Result<Response<ListUsersReply>, Status> {
         let caller = Caller::of(&request)?;
         let request = request.get_ref();
-        let size = convert::page_size(request.page_size)?;
-        let after = convert::page_token(&request.page_token)?;
-        // One more than asked for tells whether there is a next page.
-        let found = self.accounts.store.users_in(caller.tenant, after, size + 1).await;
-        let mut users = found.map_err(Problem::status)?;
-        let more = users.len() > size as usize;
-        users.truncate(size as usize);
-        let last = users.last().filter(|_| more).map(|user| user.id.to_string());
-        let next_page_token = last.unwrap_or_default();
+        let page = Page::read(request.page_size, &request.page_token)?;
+        let found = self.accounts.store.users_in(caller.tenant, page.last, page.to_read()).await;
+        let (users, next_page_token) = page.cut(found.map_err(Problem::status)?, |user| user.id);
         Ok(Response::new(ListUsersReply {
             users: users.into_iter().map(convert::user).collect(),
             next_page_token,

@@ -20,12 +20,3 @@ use svc_stores::relational::Migration;
 /// The schema.
 pub(crate) const MIGRATIONS: &[Migration] =
     &[Migration::new(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
-
-/// Which part of a list is wanted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Page {
-    /// How many rows at most.
-    pub size: u32,
-    /// The last id of the page before.
-    pub after: Option<uuid::Uuid>,
-}

@@ -1,11 +1,11 @@
 //! The history: transactions for people, entries for the books.
 
 use jiff::Timestamp;
+use svc_kit::message::Page;
 use svc_stores::relational::{Row, Scope, Transaction};
 use svc_stores::{Result, values};
 use uuid::Uuid;
 
-use super::Page;
 use crate::domain::{Entry, Place};
 
 const BY_ID: &str = "SELECT * FROM transactions WHERE tenant_id = $1 AND id = $2";
@@ -123,16 +123,16 @@ pub(crate) async fn list_transactions(
     wallet: Option<Uuid>,
     page: Page,
 ) -> Result<Vec<StoredTransaction>> {
-    let before = page.after.unwrap_or(Uuid::max());
+    let before = page.last.unwrap_or(Uuid::max());
     let rows = match wallet {
         Some(wallet) => {
             let sql = "SELECT * FROM transactions WHERE tenant_id = $1 AND wallet_id = $2 AND id < $3
                 ORDER BY id DESC LIMIT $4";
-            scope.fetch_all(sql, values![wallet, before, page.size]).await?
+            scope.fetch_all(sql, values![wallet, before, page.to_read()]).await?
         }
         None => {
             let sql = "SELECT * FROM transactions WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
-            scope.fetch_all(sql, values![before, page.size]).await?
+            scope.fetch_all(sql, values![before, page.to_read()]).await?
         }
     };
     rows.iter().map(read).collect()

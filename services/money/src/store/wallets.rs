@@ -1,11 +1,11 @@
 //! Wallets with their balances.
 
 use jiff::Timestamp;
+use svc_kit::message::Page;
 use svc_stores::relational::{Row, Scope, Transaction};
 use svc_stores::{Result, values};
 use uuid::Uuid;
 
-use super::Page;
 use crate::domain::Balances;
 
 /// A wallet as it is kept.
@@ -50,15 +50,15 @@ pub(crate) async fn wallet(scope: &Scope, id: Uuid) -> Result<Option<StoredWalle
 
 /// Oldest first.
 pub(crate) async fn list_wallets(scope: &Scope, user: Option<Uuid>, page: Page) -> Result<Vec<StoredWallet>> {
-    let after = page.after.unwrap_or(Uuid::nil());
+    let after = page.last.unwrap_or(Uuid::nil());
     let rows = match user {
         Some(user) => {
             let sql = "SELECT * FROM wallets WHERE tenant_id = $1 AND user_id = $2 AND id > $3 ORDER BY id LIMIT $4";
-            scope.fetch_all(sql, values![user, after, page.size]).await?
+            scope.fetch_all(sql, values![user, after, page.to_read()]).await?
         }
         None => {
             let sql = "SELECT * FROM wallets WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-            scope.fetch_all(sql, values![after, page.size]).await?
+            scope.fetch_all(sql, values![after, page.to_read()]).await?
         }
     };
     rows.iter().map(read).collect()
