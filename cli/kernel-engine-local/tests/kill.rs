@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use kernel_core::event::{Event, Problem};
 use kernel_core::exit::ExitCode;
@@ -238,15 +238,7 @@ async fn a_command_killed_in_the_middle_of_up_is_finished_by_the_next() {
         unit("audit", &["money"]),
     ];
     let world = World::new(units);
-    let description = signal.path().join("units.json");
-    std::fs::write(&description, serde_json::to_string(&world.units).unwrap()).unwrap();
-    let mut command = Command::new(program())
-        .arg("up")
-        .arg(world.root())
-        .arg(&description)
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut command = up_to_be_killed(&world);
     let waits = eventually("money runs and is not ready", async || {
         let items = world.observe().await.items;
         let money = items.into_iter().find(|item| item.name.as_str() == "money");
@@ -278,15 +270,7 @@ async fn killed_at_many_moments_it_always_converges() {
     for moment in moments {
         for with_supervisor in [false, true] {
             let world = World::new(vec![unit("iam", &[]), unit("money", &["iam"])]);
-            let description = world.root().join("units.json");
-            std::fs::write(&description, serde_json::to_string(&world.units).unwrap()).unwrap();
-            let mut command = Command::new(program())
-                .arg("up")
-                .arg(world.root())
-                .arg(&description)
-                .stdin(Stdio::null())
-                .spawn()
-                .unwrap();
+            let mut command = up_to_be_killed(&world);
             moment.has_come(&world).await;
             drop(command.kill());
             command.wait().unwrap();
@@ -334,4 +318,17 @@ impl Moment {
         })
         .await;
     }
+}
+
+/// `up` as a process of its own.
+fn up_to_be_killed(world: &World) -> Child {
+    let description = world.root().join("units.json");
+    std::fs::write(&description, serde_json::to_string(&world.units).unwrap()).unwrap();
+    Command::new(program())
+        .arg("up")
+        .arg(world.root())
+        .arg(&description)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
 }
