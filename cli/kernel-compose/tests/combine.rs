@@ -16,15 +16,15 @@ fn a_service_extends_another_one() {
 #[test]
 fn what_comes_from_another_file_keeps_its_paths() {
     let case = compose("services: { web: { extends: { file: ../common/base.yml, service: base }, volumes: ['./own:/own'] } }").readable(
-        "/work/common/base.yml",
+        "/proj/common/base.yml",
         "services:\n  base: { extends: root, build: ., volumes: ['./data:/data'], env_file: x.env }\n  root: { image: r, user: u }\n",
     )
-    .readable("/work/common/x.env", "A=1\n");
+    .readable("/proj/common/x.env", "A=1\n");
     let json = case.json();
     let web = &json["services"]["web"];
-    assert_eq!(web["build"]["context"], "/work/common");
-    assert_eq!(web["volumes"][0]["source"], "/work/common/data");
-    assert_eq!(web["volumes"][1]["source"], "/work/app/own");
+    assert_eq!(web["build"]["context"], "/proj/common");
+    assert_eq!(web["volumes"][0]["source"], "/proj/common/data");
+    assert_eq!(web["volumes"][1]["source"], "/proj/app/own");
     assert_eq!(web["environment"]["A"], "1");
     assert_eq!((web["image"].as_str(), web["user"].as_str()), (Some("r"), Some("u")));
 }
@@ -49,7 +49,7 @@ fn what_extends_nothing_is_told() {
     let case = compose(
         "services:\n  a: { extends: b }\n  b: { extends: a }\n  c: { extends: bb, image: i }\n  d: { extends: { file: gone.yml, service: x }, image: i }\n  e: { extends: { servce: x }, image: i }\n  f: { extends: { file: here.yml, service: webb }, image: i }\n",
     )
-    .readable("/work/app/here.yml", "services: { web: { image: i } }");
+    .readable("/proj/app/here.yml", "services: { web: { image: i } }");
     insta::assert_snapshot!(case.problems(), @r#"
     error K-COMPOSE-019: `extends` goes in a circle: a → b → a
       compose.yml:3:17 [a] closes the circle
@@ -57,7 +57,7 @@ fn what_extends_nothing_is_told() {
     error K-COMPOSE-019: the extended service `bb` does not exist in this project
       compose.yml:4:17 [bb] no such service
       help: did you mean `b`?
-    error K-COMPOSE-019: the file `/work/app/gone.yml` can't be read: there is no such file
+    error K-COMPOSE-019: the file `/proj/app/gone.yml` can't be read: there is no such file
       compose.yml:5:44 [x] named here
       help: the path is relative to the directory of the project, or of the file that was included
     error K-COMPOSE-019: `extends` does not say which service
@@ -66,7 +66,7 @@ fn what_extends_nothing_is_told() {
     error K-COMPOSE-010: `services.e.extends`: the Compose Specification knows no attribute `servce` here
       compose.yml:6:19 [servce] unknown
       help: did you mean `service`?
-    error K-COMPOSE-019: the extended service `webb` does not exist in `/work/app/here.yml`
+    error K-COMPOSE-019: the extended service `webb` does not exist in `/proj/app/here.yml`
       compose.yml:7:44 [webb] no such service
       help: did you mean `web`?
     "#);
@@ -76,17 +76,17 @@ fn what_extends_nothing_is_told() {
 fn an_included_project_is_a_part_of_this_one() {
     let case = compose("include:\n  - ../db/compose.yml\nservices:\n  web: { image: web, depends_on: [db] }\n  db: { user: mine }\n")
         .readable(
-            "/work/db/compose.yml",
+            "/proj/db/compose.yml",
             "name: other\nservices:\n  db: { image: \"db:${TAG}\", build: {}, volumes: ['./x:/x', 'v:/v'] }\nvolumes: { v: }\n",
         )
-        .readable("/work/db/.env", "TAG=7\n");
+        .readable("/proj/db/.env", "TAG=7\n");
     let json = case.json();
     assert_eq!(json["name"], "app");
     let db = &json["services"]["db"];
     assert_eq!((db["image"].as_str(), db["user"].as_str()), (Some("db:7"), Some("mine")));
     assert_eq!(
         (db["build"]["context"].as_str(), db["volumes"][0]["source"].as_str()),
-        (Some("/work/db"), Some("/work/db/x"))
+        (Some("/proj/db"), Some("/proj/db/x"))
     );
     assert_eq!(json["volumes"]["v"]["name"], "app_v");
 }
@@ -94,37 +94,37 @@ fn an_included_project_is_a_part_of_this_one() {
 #[test]
 fn the_outer_environment_wins_over_an_included_one_and_a_list_is_merged() {
     let case = compose("include: [{ path: [a.yml, b.yml], env_file: [x.env], project_directory: sub }]\n")
-        .readable("/work/app/a.yml", "services: { a: { image: \"$A $B\", volumes: ['./x:/x'] } }")
-        .readable("/work/app/b.yml", "services: { a: { user: b } }")
-        .readable("/work/app/x.env", "A=inner\nB=inner\n")
+        .readable("/proj/app/a.yml", "services: { a: { image: \"$A $B\", volumes: ['./x:/x'] } }")
+        .readable("/proj/app/b.yml", "services: { a: { user: b } }")
+        .readable("/proj/app/x.env", "A=inner\nB=inner\n")
         .set("A", "outer");
     let json = case.json();
     let a = &json["services"]["a"];
     assert_eq!((a["image"].as_str(), a["user"].as_str()), (Some("outer inner"), Some("b")));
-    assert_eq!(a["volumes"][0]["source"], "/work/app/sub/x");
+    assert_eq!(a["volumes"][0]["source"], "/proj/app/sub/x");
 }
 
 #[test]
 fn a_service_extends_an_included_one() {
     let case = compose("include: [a.yml]\nservices: { web: { extends: a, user: u } }\n")
-        .readable("/work/app/a.yml", "services: { a: { image: i } }");
+        .readable("/proj/app/a.yml", "services: { a: { image: i } }");
     assert_eq!(case.at("/services/web/image"), r#""i""#);
 }
 
 #[test]
 fn what_includes_nothing_is_told() {
     let case = compose("include: [a.yml, gone.yml]\nservices: { web: { image: i } }\n")
-        .readable("/work/app/a.yml", "include: [b.yml]\nservices: { a: { image: i, prots: [] } }")
-        .readable("/work/app/b.yml", "include: [a.yml]\nservices: { b: { image: i } }");
+        .readable("/proj/app/a.yml", "include: [b.yml]\nservices: { a: { image: i, prots: [] } }")
+        .readable("/proj/app/b.yml", "include: [a.yml]\nservices: { b: { image: i } }");
     insta::assert_snapshot!(case.problems(), @r#"
-    error K-COMPOSE-020: the file `/work/app/gone.yml` can't be read: there is no such file
+    error K-COMPOSE-020: the file `/proj/app/gone.yml` can't be read: there is no such file
       compose.yml:1:18 [gone.yml] named here
       help: the path is relative to the directory of the project, or of the file that was included
     error K-COMPOSE-010: `services.a`: the Compose Specification knows no attribute `prots` here
-      /work/app/a.yml:2:28 [prots] unknown
+      /proj/app/a.yml:2:28 [prots] unknown
       help: did you mean `ports`?
-    error K-COMPOSE-020: `include` goes in a circle: /work/app/a.yml → /work/app/b.yml → /work/app/a.yml
-      /work/app/b.yml:1:11 [a.yml] closes the circle
+    error K-COMPOSE-020: `include` goes in a circle: /proj/app/a.yml → /proj/app/b.yml → /proj/app/a.yml
+      /proj/app/b.yml:1:11 [a.yml] closes the circle
       help: take one of these out
     "#);
 }

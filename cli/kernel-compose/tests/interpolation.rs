@@ -103,9 +103,9 @@ fn a_service_takes_env_files_below_its_own_environment() {
     let case = compose(
         "services:\n  a:\n    image: i\n    env_file:\n      - one.env\n      - { path: two.env, required: false }\n      - { path: raw.env, format: raw }\n      - { path: gone.env, required: false }\n    environment: { C: own, TAG: \"${TAG:-none}\" }\n",
     )
-    .readable("/work/app/one.env", "A=1\nB=1\nC=1\nT=$TAG-$OUTER\n")
-    .readable("/work/app/two.env", "B='2'\n")
-    .readable("/work/app/raw.env", "R='$x'\n")
+    .readable("/proj/app/one.env", "A=1\nB=1\nC=1\nT=$TAG-$OUTER\n")
+    .readable("/proj/app/two.env", "B='2'\n")
+    .readable("/proj/app/raw.env", "R='$x'\n")
     .set("OUTER", "o");
     assert_eq!(
         case.at("/services/a/environment"),
@@ -117,13 +117,13 @@ fn a_service_takes_env_files_below_its_own_environment() {
 #[test]
 fn an_env_file_that_is_not_there_or_wrong_is_told() {
     let case = compose("services:\n  a:\n    image: i\n    env_file: [gone.env, bad.env]\n")
-        .readable("/work/app/bad.env", "A=1\nB C=2\n");
+        .readable("/proj/app/bad.env", "A=1\nB C=2\n");
     insta::assert_snapshot!(case.problems(), @r#"
-    error K-COMPOSE-023: the env file `/work/app/gone.env` of service `a` can't be read: there is no such file
+    error K-COMPOSE-023: the env file `/proj/app/gone.env` of service `a` can't be read: there is no such file
       compose.yml:4:16 [gone.env] named here
       help: create it, or say `required: false` beside its path
     error K-COMPOSE-022: this env file can't be read: a name has no spaces
-      /work/app/bad.env:2:2 [ ] here
+      /proj/app/bad.env:2:2 [ ] here
       help: write `NAME=value`; names have letters, digits and `_ . - [ ]`
     "#);
 }

@@ -98,7 +98,7 @@ volumes: { cache: , unused: }
                 "create_host_path": true
               },
               "read_only": true,
-              "source": "/work/app/data",
+              "source": "/proj/app/data",
               "target": "/data",
               "type": "bind"
             },

@@ -110,11 +110,11 @@ fn keys_become_mappings() {
 fn a_build_may_be_one_text() {
     assert_eq!(
         merged("build: ./x", "build: { target: t }", "build"),
-        r#"{"context":"/work/app/x","dockerfile":"Dockerfile","target":"t"}"#
+        r#"{"context":"/proj/app/x","dockerfile":"Dockerfile","target":"t"}"#
     );
     assert_eq!(
         merged("build: { target: t }", "build: ./y", "build"),
-        r#"{"context":"/work/app/y","dockerfile":"Dockerfile","target":"t"}"#
+        r#"{"context":"/proj/app/y","dockerfile":"Dockerfile","target":"t"}"#
     );
 }
 
@@ -161,7 +161,7 @@ fn volumes_are_one_by_target() {
             "volumes: ['./x:/a/', { type: tmpfs, target: /c }]",
             "volumes"
         ),
-        ["bind:/work/app/x:/a", "volume:v:/b", "tmpfs::/c"]
+        ["bind:/proj/app/x:/a", "volume:v:/b", "tmpfs::/c"]
     );
 }
 

@@ -103,7 +103,7 @@ proptest! {
 
     #[test]
     fn texts_that_look_like_yaml(text in yaml(), over in yaml()) {
-        assert_sound(&compose(&text).over(&over).profile("*").readable("/work/app/x", &over));
+        assert_sound(&compose(&text).over(&over).profile("*").readable("/proj/app/x", &over));
     }
 
     #[test]
@@ -136,7 +136,7 @@ proptest! {
         let text: String = entries.iter().map(line).collect();
         let theirs: std::collections::BTreeMap<String, String> =
             dotenvy::from_read_iter(text.as_bytes()).map(Result::unwrap).collect();
-        let case = compose("services: { a: { image: i, env_file: a.env } }").readable("/work/app/a.env", &text);
+        let case = compose("services: { a: { image: i, env_file: a.env } }").readable("/proj/app/a.env", &text);
         let ours: std::collections::BTreeMap<String, String> = case.project().services["a"]
             .environment
             .iter()

@@ -45,7 +45,7 @@ fn compare(place: &str, reference: &Value, ours: &Value, differences: &mut Vec<S
 #[test]
 fn everything_that_a_service_can_say() {
     let case = compose(&text("everything.yml"))
-        .readable("/work/app/one.env", &text("one.env"))
+        .readable("/proj/app/one.env", &text("one.env"))
         .set("HOME", "/home/u")
         .set("TAG", "7");
     assert_same(&case, "everything.json");
@@ -55,12 +55,12 @@ fn everything_that_a_service_can_say() {
 fn two_files_with_extends_include_and_profiles() {
     let case = compose(&text("merged-1.yml"))
         .over(&text("merged-2.yml"))
-        .readable("/work/app/one.env", &text("one.env"))
-        .readable("/work/app/other/e.yml", &text("other/e.yml"))
-        .readable("/work/app/other/e.env", &text("other/e.env"))
-        .readable("/work/app/inc/i.yml", &text("inc/i.yml"))
-        .readable("/work/app/inc/.env", &text("inc/defaults.env"))
-        .readable("/work/app/inc/x.env", &text("inc/x.env"))
+        .readable("/proj/app/one.env", &text("one.env"))
+        .readable("/proj/app/other/e.yml", &text("other/e.yml"))
+        .readable("/proj/app/other/e.env", &text("other/e.env"))
+        .readable("/proj/app/inc/i.yml", &text("inc/i.yml"))
+        .readable("/proj/app/inc/.env", &text("inc/defaults.env"))
+        .readable("/proj/app/inc/x.env", &text("inc/x.env"))
         .set("HOME", "/home/u");
     assert_same(&case, "merged.json");
 }

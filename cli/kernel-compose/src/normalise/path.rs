@@ -40,9 +40,9 @@ mod tests {
 
     #[test]
     fn paths_are_made_absolute_by_text_alone() {
-        assert_eq!(absolute("/work/app", "."), "/work/app");
-        assert_eq!(absolute("/work/app", "./a//b/../c"), "/work/app/a/c");
-        assert_eq!(absolute("/work/app", "/x/"), "/x");
+        assert_eq!(absolute("/proj/app", "."), "/proj/app");
+        assert_eq!(absolute("/proj/app", "./a//b/../c"), "/proj/app/a/c");
+        assert_eq!(absolute("/proj/app", "/x/"), "/x");
         assert_eq!(absolute("/", "../../a"), "/a");
         assert_eq!(parent("/a/b.yml"), "/a");
         assert_eq!(parent("/b.yml"), "/");

@@ -19,7 +19,7 @@ pub struct Case {
     name: Option<String>,
 }
 
-/// A case with one file, `compose.yml` in `/work/app`.
+/// A case with one file, `compose.yml` in `/proj/app`.
 pub fn compose(text: &str) -> Case {
     Case::default().file("compose.yml", text)
 }
@@ -74,7 +74,7 @@ impl Case {
             generated: &self.generated,
             profiles: &self.profiles,
             project_name: self.name.as_deref(),
-            project_directory: "/work/app",
+            project_directory: "/proj/app",
             reader: &self.readable,
         };
         (load(&request, &mut sources), sources)
