@@ -8,13 +8,12 @@
 mod support;
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
-use support::{Platform, describe, root};
+use support::{Platform, build_folder, describe, root};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow: builds a copy of the workspace; `.ci/run` runs it"]
@@ -59,13 +58,13 @@ fn copy() -> PathBuf {
         let modified = root().join(name).metadata().unwrap().modified().unwrap();
         File::options().append(true).open(to).unwrap().set_modified(modified).unwrap();
     }
-    let mut configuration = File::options().append(true).open(target.join(".cargo/config.toml")).unwrap();
-    configuration.write_all(b"\n[build]\ntarget-dir = \"../build\"\n").unwrap();
     target
 }
 
 #[track_caller]
 fn cargo(workspace: &Path, arguments: &[&str]) {
-    let output = Command::new(env!("CARGO")).args(arguments).current_dir(workspace).output().unwrap();
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).current_dir(workspace).env("CARGO_TARGET_DIR", build_folder(workspace));
+    let output = command.output().unwrap();
     assert!(output.status.success(), "`cargo {}` failed:\n{}", arguments.join(" "), describe(&output));
 }

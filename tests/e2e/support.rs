@@ -53,6 +53,9 @@ impl Platform {
     /// A call of the binary for this platform.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kernel"));
+        if self.workspace != root() {
+            command.env("CARGO_TARGET_DIR", build_folder(&self.workspace));
+        }
         command
             .args(["--project-name", &self.name, "--port-offset", &self.offset.to_string()])
             .args(["--engine", "local", "--progress", "plain"])
@@ -217,6 +220,11 @@ pub async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, St
 pub fn kill(process: i32) -> bool {
     let pid = rustix::process::Pid::from_raw(process).expect("a process id is above zero");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok()
+}
+
+/// Where a copy of the workspace is built: beside it.
+pub fn build_folder(copy: &Path) -> PathBuf {
+    copy.with_file_name("build")
 }
 
 /// The workspace.

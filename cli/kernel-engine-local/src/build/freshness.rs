@@ -33,7 +33,11 @@ impl Clock {
         let built = self.time(dep_info).map_or(built, |checked| built.max(checked));
         // What build scripts generate is made from what else is listed; its own time changes with every run of them.
         let sources = sources.iter().map(|source| self.root.join(source));
-        let written: Vec<PathBuf> = sources.filter(|source| !source.starts_with(&self.target_dir)).collect();
+        let written: Vec<PathBuf> = sources.filter(|source| !self.is_generated(source)).collect();
+        // A target folder may serve several checkouts: the program may have been made by another one.
+        if !written.iter().any(|source| source.starts_with(&self.root)) {
+            return Some("built from another folder".to_owned());
+        }
         for source in written {
             match self.time(&source) {
                 None => return Some(format!("{} is gone", self.shown(&source))),
@@ -51,6 +55,12 @@ impl Clock {
             .iter()
             .find(|path| self.time(path).is_some_and(|time| time > built))
             .map(|path| self.newer(path))
+    }
+
+    /// Below the target folder, unless the workspace itself lies there.
+    fn is_generated(&self, source: &Path) -> bool {
+        let of_the_workspace = self.root.starts_with(&self.target_dir) && source.starts_with(&self.root);
+        source.starts_with(&self.target_dir) && !of_the_workspace
     }
 
     fn newer(&self, path: &Path) -> String {
@@ -179,6 +189,18 @@ mod tests {
         assert_eq!(workspace.stale().as_deref(), Some("its sources are unknown"));
         std::fs::remove_file(workspace.path("target/debug/iam")).unwrap();
         assert_eq!(workspace.stale().as_deref(), Some("not built yet"));
+    }
+
+    #[test]
+    fn a_program_of_another_checkout_is_not_ours() {
+        let (workspace, other) = (Workspace::new(), Workspace::new());
+        let theirs = std::fs::read_to_string(other.path("target/debug/iam.d")).unwrap();
+        workspace.write("target/debug/iam.d", &theirs, 100);
+        assert_eq!(workspace.stale().as_deref(), Some("built from another folder"));
+        let copy = workspace.path("target/copy/services/iam/src/main.rs");
+        workspace.write("target/copy/services/iam/src/main.rs", "", 50);
+        workspace.write("target/debug/iam.d", &format!("x: {}\n", copy.display()), 100);
+        assert_eq!(workspace.stale().as_deref(), Some("built from another folder"));
     }
 
     #[test]
