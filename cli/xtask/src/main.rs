@@ -1,6 +1,7 @@
-//! Generates and checks what is derived from the workspace. `cargo xtask --help` lists the tasks.
+//! Tasks of the workspace. `cargo xtask --help` lists them.
 
 mod crate_graph;
+mod testbed_task;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(name = "xtask", about = "Generate and check what is derived from the workspace")]
+#[command(name = "xtask", about = "Tasks of the workspace")]
 enum Task {
     /// Write docs/crate-graph.md, or check that it is fresh and holds no forbidden edge
     CrateGraph {
@@ -16,11 +17,15 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Real parts for tests: a Docker Engine, the backing stores and so on (docs/testing.md)
+    #[command(subcommand)]
+    Testbed(testbed_task::Command),
 }
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::CrateGraph { check } => crate_graph::run(root(), check),
+        Task::Testbed(command) => testbed_task::run(root(), &command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place of this program that speaks")]
+#[expect(clippy::print_stderr, reason = "the one place where this program says what went wrong")]
 fn report(error: &str) {
     eprintln!("xtask: {error}");
 }

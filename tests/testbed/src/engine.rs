@@ -1,0 +1,214 @@
+//! The Docker Engine of the testbed: the one that answers, else one of our own.
+//!
+//! Our own is of Debian's packages, unpacked into the cache, with its data, sockets and state there. An Engine that
+//! answers already is used as it is: only what carries [`LABEL`] with this testbed's value is ours in it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::process::Command;
+
+use crate::cache::Cache;
+use crate::daemon::{Daemon, eventually};
+use crate::debian::{self, Suite};
+use crate::failure::{Failure, because};
+
+/// The label of everything that a testbed makes in an Engine; its value is the testbed's cache folder.
+pub const LABEL: &str = "kernel.testbed";
+
+/// How long one answer of an Engine may take. Builds and waits answer in pieces.
+const ANSWER: u64 = 600;
+/// How long our own Engine may take until it answers.
+const START: Duration = Duration::from_secs(60);
+/// How long our own Engine has to stop its containers and itself.
+const STOP: Duration = Duration::from_secs(30);
+/// The bridge that an Engine makes for containers without a network.
+const BRIDGE: &str = "docker0";
+
+/// An Engine that answers.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    client: Docker,
+    address: String,
+    scope: String,
+    version: String,
+}
+
+impl Engine {
+    /// The Engine that answers: ours, else the one of `DOCKER_HOST`, else the one at the usual socket.
+    pub async fn find(cache: &Cache) -> Option<Self> {
+        let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let usual = "unix:///var/run/docker.sock".to_owned();
+        for address in [own_address(cache), named.unwrap_or(usual)] {
+            if let Some(engine) = Self::at(cache, &address).await {
+                return Some(engine);
+            }
+        }
+        None
+    }
+
+    /// The Engine that answers, else our own, started now.
+    ///
+    /// # Errors
+    /// When none answers and none can be started.
+    pub async fn find_or_start(cache: &Cache) -> Result<Self, Failure> {
+        let _lock = cache.lock("engine").await?;
+        if let Some(engine) = Self::find(cache).await {
+            return Ok(engine);
+        }
+        if !rustix::process::geteuid().is_root() {
+            return Err(Failure::new("no Docker Engine answers, and only root can start one")
+                .help("start one yourself and set DOCKER_HOST, or run this as root"));
+        }
+        // The client of `docker compose` is unpacked with it: tests compare `kernel` to the real one.
+        let packages = [
+            ("docker.io", Suite::Testbed),
+            ("docker-cli", Suite::Testbed),
+            ("containerd", Suite::Testbed),
+            ("tini", Suite::Testbed),
+            ("docker-compose", Suite::Unstable),
+            // runc of a newer release needs a newer C library than this machine may have.
+            ("runc", Suite::Machine),
+        ];
+        let (root, installed) = tokio::join!(
+            debian::unpack(cache, &packages),
+            debian::install(cache, &[("iptables", "iptables")])
+        );
+        installed?;
+        start(cache, &root?).await
+    }
+
+    /// The Engine at an address, when one answers there.
+    pub async fn at(cache: &Cache, address: &str) -> Option<Self> {
+        let path = address.strip_prefix("unix://")?;
+        let client = Docker::connect_with_unix(path, ANSWER, API_DEFAULT_VERSION).ok()?;
+        let asked = tokio::time::timeout(Duration::from_secs(2), client.version()).await;
+        let version = asked.ok()?.ok()?.version.unwrap_or_default();
+        let client = client.negotiate_version().await.ok()?;
+        Some(Self { client, address: address.to_owned(), scope: cache.root().display().to_string(), version })
+    }
+
+    /// Its API.
+    #[must_use]
+    pub const fn client(&self) -> &Docker {
+        &self.client
+    }
+
+    /// Where it listens, as `DOCKER_HOST` says it.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether we started it.
+    #[must_use]
+    pub fn is_own(&self, cache: &Cache) -> bool {
+        self.address == own_address(cache)
+    }
+
+    /// What marks things as ours.
+    #[must_use]
+    pub fn labels(&self) -> HashMap<String, String> {
+        HashMap::from([(LABEL.to_owned(), self.scope.clone())])
+    }
+
+    /// A filter that finds what is ours.
+    #[must_use]
+    pub fn ours(&self) -> HashMap<String, Vec<String>> {
+        HashMap::from([("label".to_owned(), vec![format!("{LABEL}={}", self.scope)])])
+    }
+}
+
+/// Stops our own Engine, with everything that runs on it. An Engine that others started stays.
+///
+/// # Errors
+/// When it does not end.
+pub async fn stop(cache: &Cache) -> Result<(), Failure> {
+    let daemon = Daemon::new(cache, "docker")?;
+    let ran = daemon.is_running();
+    daemon.stop(STOP).await?;
+    if ran && std::fs::exists(format!("/sys/class/net/{BRIDGE}")).unwrap_or(false) {
+        // The Engine leaves it behind. It was made by ours: another Engine would have been used.
+        let mut command = Command::new("ip");
+        crate::program::output(command.args(["link", "delete", BRIDGE]), "removing the bridge `docker0`")
+            .await?;
+    }
+    Ok(())
+}
+
+/// The folder of programs that came with our own Engine, among them `docker` and its plugin `compose`; `None` when
+/// they were never needed.
+#[must_use]
+pub fn programs(cache: &Cache) -> Option<PathBuf> {
+    std::fs::read_link(cache.root().join("engine/programs")).ok()
+}
+
+fn own_address(cache: &Cache) -> String {
+    format!("unix://{}", cache.root().join("engine/docker.sock").display())
+}
+
+async fn start(cache: &Cache, root: &std::path::Path) -> Result<Engine, Failure> {
+    let folder = cache.folder("engine")?;
+    let programs = root.join("usr/bin");
+    let path = format!(
+        "{}:{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        root.join("usr/sbin").display(),
+        programs.display()
+    );
+    link(&programs.join("tini"), &programs.join("docker-init"))?;
+    link(&programs, &folder.join("programs"))?;
+    let configuration = folder.join("daemon.json");
+    // Nothing of the machine's own configuration of an Engine is read.
+    std::fs::write(&configuration, "{}\n")
+        .map_err(because(format!("writing `{}`", configuration.display())))?;
+    let daemon = Daemon::new(cache, "docker")?;
+    // What a killed Engine left would hold its sockets.
+    daemon.stop(STOP).await?;
+    let mut command = Command::new(root.join("usr/sbin/dockerd"));
+    command
+        .args(["--storage-driver", "overlay2", "--host", &own_address(cache)])
+        .arg("--config-file")
+        .arg(configuration)
+        .arg("--data-root")
+        .arg(folder.join("data"))
+        .arg("--exec-root")
+        .arg(folder.join("state"))
+        .arg("--pidfile")
+        .arg(folder.join("docker.pid"))
+        .env("PATH", path);
+    daemon.start(&mut command)?;
+    let answers = async || match Engine::at(cache, &own_address(cache)).await {
+        Some(engine) => Some(Some(engine)),
+        None if daemon.is_running() => None,
+        None => Some(None),
+    };
+    match eventually(START, answers).await {
+        Some(Some(engine)) => Ok(engine),
+        Some(None) => Err(Failure::new("our Docker Engine ended while it started").evidence(&daemon.said())),
+        None => {
+            let seconds = START.as_secs();
+            Err(Failure::new(format!("our Docker Engine does not answer after {seconds} s"))
+                .evidence(&daemon.said()))
+        }
+    }
+}
+
+/// Makes a symbolic link, in place of what was there.
+fn link(target: &std::path::Path, name: &std::path::Path) -> Result<(), Failure> {
+    let attempted = || format!("linking `{}`", name.display());
+    match std::fs::remove_file(name) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(because(attempted())(error));
+        }
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, name).map_err(because(attempted()))
+}
