@@ -14,6 +14,7 @@ use crate::cache::Cache;
 use crate::daemon::{Daemon, eventually};
 use crate::debian::{self, Suite};
 use crate::failure::{Failure, because};
+use crate::program;
 
 /// The label of everything that a testbed makes in an Engine; its value is the testbed's cache folder.
 pub const LABEL: &str = "kernel.testbed";
@@ -24,8 +25,11 @@ const ANSWER: u64 = 600;
 const START: Duration = Duration::from_secs(60);
 /// How long our own Engine has to stop its containers and itself.
 const STOP: Duration = Duration::from_secs(30);
-/// The bridge that an Engine makes for containers without a network.
-const BRIDGE: &str = "docker0";
+/// The bridge for containers without a network of their own, in place of the Engine's usual `docker0`: this one is ours
+/// by its name, and can be removed when ours is stopped.
+const BRIDGE: &str = "kernel-testbed";
+/// The address of the bridge and its network.
+const BRIDGE_NETWORK: &str = "10.213.0.1/24";
 
 /// An Engine that answers.
 #[derive(Clone, Debug)]
@@ -132,16 +136,20 @@ impl Engine {
 /// # Errors
 /// When it does not end.
 pub async fn stop(cache: &Cache) -> Result<(), Failure> {
-    let daemon = Daemon::new(cache, "docker")?;
-    let ran = daemon.is_running();
-    daemon.stop(STOP).await?;
-    if ran && std::fs::exists(format!("/sys/class/net/{BRIDGE}")).unwrap_or(false) {
-        // The Engine leaves it behind. It was made by ours: another Engine would have been used.
-        let mut command = Command::new("ip");
-        crate::program::output(command.args(["link", "delete", BRIDGE]), "removing the bridge `docker0`")
-            .await?;
+    Daemon::new(cache, "docker")?.stop(STOP).await?;
+    if has_bridge() {
+        ip(&["link", "delete", BRIDGE]).await?;
     }
     Ok(())
+}
+
+fn has_bridge() -> bool {
+    std::fs::exists(format!("/sys/class/net/{BRIDGE}")).unwrap_or(false)
+}
+
+async fn ip(arguments: &[&str]) -> Result<(), Failure> {
+    let attempted = format!("`ip {}`", arguments.join(" "));
+    program::output(Command::new("ip").args(arguments), &attempted).await.map(drop)
 }
 
 /// The folder of programs that came with our own Engine, among them `docker` and its plugin `compose`; `None` when
@@ -172,9 +180,14 @@ async fn start(cache: &Cache, root: &std::path::Path) -> Result<Engine, Failure>
     let daemon = Daemon::new(cache, "docker")?;
     // What a killed Engine left would hold its sockets.
     daemon.stop(STOP).await?;
+    if !has_bridge() {
+        ip(&["link", "add", BRIDGE, "type", "bridge"]).await?;
+    }
+    ip(&["address", "replace", BRIDGE_NETWORK, "dev", BRIDGE]).await?;
+    ip(&["link", "set", BRIDGE, "up"]).await?;
     let mut command = Command::new(root.join("usr/sbin/dockerd"));
     command
-        .args(["--storage-driver", "overlay2", "--host", &own_address(cache)])
+        .args(["--storage-driver", "overlay2", "--bridge", BRIDGE, "--host", &own_address(cache)])
         .arg("--config-file")
         .arg(configuration)
         .arg("--data-root")

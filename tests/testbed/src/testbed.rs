@@ -259,8 +259,10 @@ impl Testbed {
                     line.version = labels.get(image::VERSION).cloned().unwrap_or_default();
                     line.state = self.state(engine, part).await;
                 }
-                let ports = part.ports.iter().map(|(_, host)| format!("127.0.0.1:{host}"));
-                line.address = ports.collect::<Vec<_>>().join(" ");
+                if line.state == "running" {
+                    let ports = part.ports.iter().map(|(_, host)| format!("127.0.0.1:{host}"));
+                    line.address = ports.collect::<Vec<_>>().join(" ");
+                }
             }
             lines.push(line);
         }
