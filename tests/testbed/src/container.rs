@@ -76,6 +76,17 @@ pub async fn up(
     healthy(engine, part).await
 }
 
+/// Stops it, starts it, waits until it is healthy.
+///
+/// # Errors
+/// When it can't be stopped or started, or does not become healthy.
+pub async fn restart(engine: &Engine, part: &Part) -> Result<(), Failure> {
+    let options = None::<bollard::query_parameters::RestartContainerOptions>;
+    let restarted = engine.client().restart_container(&name(part), options).await;
+    restarted.map_err(because(format!("starting {} again", part.name)))?;
+    healthy(engine, part).await
+}
+
 /// Waits until the part's own check says that it is healthy.
 ///
 /// # Errors

@@ -132,10 +132,7 @@ async fn release_options(cache: &Cache, release: &str) -> Result<Vec<String>, Fa
 }
 
 /// The Debian mirror that this machine is set up for.
-///
-/// # Errors
-/// When it is set up for none.
-pub async fn mirror() -> Result<String, Failure> {
+async fn mirror() -> Result<String, Failure> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"]);
     let mut targets = program::output(&mut command, "asking apt for its mirror").await?;

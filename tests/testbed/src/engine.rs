@@ -66,13 +66,10 @@ impl Engine {
             return Err(Failure::new("no Docker Engine answers, and only root can start one")
                 .help("start one yourself and set DOCKER_HOST, or run this as root"));
         }
-        // The client of `docker compose` is unpacked with it: tests compare `kernel` to the real one.
         let packages = [
             ("docker.io", Suite::Testbed),
-            ("docker-cli", Suite::Testbed),
             ("containerd", Suite::Testbed),
             ("tini", Suite::Testbed),
-            ("docker-compose", Suite::Unstable),
             // runc of a newer release needs a newer C library than this machine may have.
             ("runc", Suite::Machine),
         ];
@@ -152,11 +149,13 @@ async fn ip(arguments: &[&str]) -> Result<(), Failure> {
     program::output(Command::new("ip").args(arguments), &attempted).await.map(drop)
 }
 
-/// The folder of programs that came with our own Engine, among them `docker` and its plugin `compose`; `None` when
-/// they were never needed.
-#[must_use]
-pub fn programs(cache: &Cache) -> Option<PathBuf> {
-    std::fs::read_link(cache.root().join("engine/programs")).ok()
+/// The real `docker compose`, which tests compare `kernel` to; fetched when it is not there.
+///
+/// # Errors
+/// When it can't be fetched.
+pub async fn compose(cache: &Cache) -> Result<PathBuf, Failure> {
+    let root = debian::unpack(cache, &[("docker-compose", Suite::Unstable)]).await?;
+    Ok(root.join("usr/libexec/docker/cli-plugins/docker-compose"))
 }
 
 fn own_address(cache: &Cache) -> String {
@@ -165,14 +164,9 @@ fn own_address(cache: &Cache) -> String {
 
 async fn start(cache: &Cache, root: &std::path::Path) -> Result<Engine, Failure> {
     let folder = cache.folder("engine")?;
-    let programs = root.join("usr/bin");
-    let path = format!(
-        "{}:{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        root.join("usr/sbin").display(),
-        programs.display()
-    );
-    link(&programs.join("tini"), &programs.join("docker-init"))?;
-    link(&programs, &folder.join("programs"))?;
+    let folders = [root.join("usr/sbin"), root.join("usr/bin")].map(|path| path.display().to_string()).join(":");
+    let path = format!("{folders}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    link(&root.join("usr/bin/tini"), &root.join("usr/bin/docker-init"))?;
     let configuration = folder.join("daemon.json");
     // Nothing of the machine's own configuration of an Engine is read.
     std::fs::write(&configuration, "{}\n")

@@ -8,6 +8,8 @@ use crate::engine::Engine;
 use crate::failure::{Failure, because};
 use crate::part::{self, Part};
 
+/// Where the base image has the program that shapes traffic.
+const TC: &str = "/usr/sbin/tc";
 /// How slow a slow part is: bits per second, shared by all its connections.
 const SLOW: &str = "64kbit";
 
@@ -93,8 +95,7 @@ impl Fault {
     /// # Errors
     /// When one of the three fails.
     pub async fn restart(&self) -> Result<(), Failure> {
-        self.stop().await?;
-        self.start().await
+        container::restart(&self.engine, self.part).await
     }
 
     /// What it sends goes through a narrow pipe, 64 kbit/s.
@@ -103,7 +104,7 @@ impl Fault {
     /// When it does not run.
     pub async fn slow(&self) -> Result<(), Failure> {
         self.network_program(&[
-            "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", SLOW, "burst", "4kb", "latency",
+            TC, "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", SLOW, "burst", "4kb", "latency",
             "2s",
         ])
         .await
@@ -123,7 +124,7 @@ impl Fault {
     /// When it does not run.
     pub async fn heal(&self) -> Result<(), Failure> {
         // `replace` with the kernel's own discipline works whether or not another one is there.
-        self.network_program(&["tc", "qdisc", "replace", "dev", "eth0", "root", "pfifo"]).await?;
+        self.network_program(&[TC, "qdisc", "replace", "dev", "eth0", "root", "pfifo"]).await?;
         self.network_program(&["ip", "link", "set", "eth0", "up"]).await?;
         // A link that was down has lost its routes.
         let network = self.gateway().await?;

@@ -66,18 +66,18 @@ impl Images<'_> {
         if self.engine.client().inspect_image(&name).await.is_ok() {
             return Ok(name);
         }
+        // Installed here, so that two builds never ask dpkg at the same time.
         debian::install(self.cache, &[("mmdebstrap", "mmdebstrap")]).await?;
         let log = self.cache.folder("logs")?.join("image-base.log");
-        let mirror = debian::mirror().await?;
         let root = self
             .cache
             .entry("base", &key, async |out| {
                 let mut command = Command::new(folder.join("build"));
-                command.arg(out.join("root.tar")).env("MIRROR", mirror).env("RELEASE", debian::RELEASE);
+                command.env("OUT", &out);
                 program::logged(&mut command, "making the base image's root file system", &log).await
             })
             .await?;
-        let file = open(&root.join("root.tar")).await?;
+        let file = open(&root.join("base.tar")).await?;
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
             repo: Some(format!("{PREFIX}base")),

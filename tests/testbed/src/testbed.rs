@@ -110,6 +110,9 @@ impl Testbed {
         };
         let whose = if engine.is_own(&self.cache) { "our own" } else { "found" };
         say(DOCKER, &format!("Engine {} answers at {} ({whose})", engine.version(), engine.address()));
+        if let Err(failure) = engine::compose(&self.cache).await {
+            return vec![(DOCKER.to_owned(), failure)];
+        }
         let images = Images {
             engine: &engine,
             cache: &self.cache,
@@ -170,8 +173,17 @@ impl Testbed {
             return Ok(());
         }
         container::up(engine, &self.root, part, image, passwords).await?;
-        let variables =
-            (part.variables)(passwords).into_iter().map(|(name, value)| format!("{name}={value}"));
+        if self.prove(engine, part, image, passwords).await.is_ok() {
+            return Ok(());
+        }
+        // A test may have left it cut off or slow: a new start has a new network.
+        container::restart(engine, part).await?;
+        self.prove(engine, part, image, passwords).await
+    }
+
+    /// A value goes in and comes back through the part's own client, by the address that tests get.
+    async fn prove(&self, engine: &Engine, part: &Part, image: &Image, passwords: &Passwords) -> Result<(), Failure> {
+        let variables = (part.variables)(passwords).into_iter().map(|(name, value)| format!("{name}={value}"));
         let program = [ROUND_TRIP];
         let proof = Once::new(&image.name, &program).network("host").environment(variables.collect());
         container::once(engine, &proof).await.map(drop)
@@ -220,10 +232,8 @@ impl Testbed {
         let Some(engine) = Engine::find(&self.cache).await else { return Ok(variables) };
         variables.push(("DOCKER_HOST".to_owned(), engine.address().to_owned()));
         variables.push(("KERNEL_REGISTRY".to_owned(), image::PREFIX.to_owned()));
-        if let Some(programs) = engine::programs(&self.cache) {
-            let compose = programs.join("docker-compose");
-            variables.push(("TEST_DOCKER_COMPOSE_BIN".to_owned(), compose.display().to_string()));
-        }
+        let compose = engine::compose(&self.cache).await?;
+        variables.push(("TEST_DOCKER_COMPOSE_BIN".to_owned(), compose.display().to_string()));
         let passwords = Passwords::of(&self.cache).await?;
         for part in PARTS {
             if self.state(&engine, part).await == "running" {
