@@ -6,7 +6,7 @@ mod common;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use common::{COMPOSE, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
@@ -52,27 +52,54 @@ fn a_service_that_is_never_ready_runs_out_of_time() {
     assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
 }
 
+/// A command that runs beside the test, with what it says on its standard error.
+struct Running {
+    child: Child,
+    told: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(workspace: &Workspace, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kernel"))
+            .args(arguments)
+            .env_clear()
+            .env("KERNEL_BIN_DIR", workspace.root().join("programs"))
+            .current_dir(workspace.root())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = BufReader::new(child.stderr.take().unwrap());
+        Self { child, told }
+    }
+
+    /// Reads on until it says this.
+    fn until(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(self.told.read_line(&mut line).unwrap() > 0, "it ended before it said `{text}`");
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Its exit code and the rest of what it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.told.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
 /// Sends the signal while `up` waits; gives the exit code and what was told after that.
 fn interrupted(workspace: &Workspace, signal: Signal) -> (Option<i32>, String) {
-    let mut up = Command::new(env!("CARGO_BIN_EXE_kernel"))
-        .args(["up", "--wait-timeout", "5m"])
-        .env_clear()
-        .env("KERNEL_BIN_DIR", workspace.root().join("programs"))
-        .current_dir(workspace.root())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut told = BufReader::new(up.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("does not listen") {
-        line.clear();
-        assert!(told.read_line(&mut line).unwrap() > 0, "`up` ended before it waited");
-    }
-    kill_process(Pid::from_child(&up), signal).unwrap();
-    let mut rest = String::new();
-    told.read_to_string(&mut rest).unwrap();
-    (up.wait().unwrap().code(), rest)
+    let mut up = Running::start(workspace, &["up", "--wait-timeout", "5m"]);
+    up.until("does not listen");
+    up.signal(signal);
+    up.end()
 }
 
 #[test]
@@ -85,6 +112,29 @@ fn ctrl_c_once_ends_well_and_says_how_to_go_on() {
     let status = workspace.run(&["ps", "-o", "json"]);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(status["services"][0]["state"], "starting", "what was started stays");
+    assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
+    assert!(!workspace.root().join(".kernel").exists());
+}
+
+#[test]
+fn ctrl_c_twice_leaves_at_once_and_the_next_command_goes_on() {
+    // It ends only when it is let go, and has five minutes for it.
+    let workspace = workspace("trap '' TERM; while [ ! -e \"$0.go\" ]; do sleep 0.02; done");
+    let compose = workspace.read("docker/docker-compose.yml");
+    let patient = compose.replace("    image: web:", "    stop_grace_period: 5m\n    image: web:");
+    workspace.write("docker/docker-compose.yml", &patient);
+    assert_eq!(workspace.run(&["up", "--wait-timeout", "100ms"]).code, 12);
+
+    let mut down = Running::start(&workspace, &["down", "--volumes"]);
+    down.until("stop");
+    down.signal(Signal::INT);
+    down.until("once more leaves at once");
+    down.signal(Signal::INT);
+    let (code, told) = down.end();
+    assert_eq!(code, Some(130), "{told}");
+    assert!(told.contains("leaving now"), "{told}");
+
+    workspace.write("programs/web.go", "");
     assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
     assert!(!workspace.root().join(".kernel").exists());
 }

@@ -164,7 +164,8 @@ fn own_address(cache: &Cache) -> String {
 
 async fn start(cache: &Cache, root: &std::path::Path) -> Result<Engine, Failure> {
     let folder = cache.folder("engine")?;
-    let folders = [root.join("usr/sbin"), root.join("usr/bin")].map(|path| path.display().to_string()).join(":");
+    let folders =
+        [root.join("usr/sbin"), root.join("usr/bin")].map(|path| path.display().to_string()).join(":");
     let path = format!("{folders}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     link(&root.join("usr/bin/tini"), &root.join("usr/bin/docker-init"))?;
     let configuration = folder.join("daemon.json");

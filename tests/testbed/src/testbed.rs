@@ -182,8 +182,15 @@ impl Testbed {
     }
 
     /// A value goes in and comes back through the part's own client, by the address that tests get.
-    async fn prove(&self, engine: &Engine, part: &Part, image: &Image, passwords: &Passwords) -> Result<(), Failure> {
-        let variables = (part.variables)(passwords).into_iter().map(|(name, value)| format!("{name}={value}"));
+    async fn prove(
+        &self,
+        engine: &Engine,
+        part: &Part,
+        image: &Image,
+        passwords: &Passwords,
+    ) -> Result<(), Failure> {
+        let variables =
+            (part.variables)(passwords).into_iter().map(|(name, value)| format!("{name}={value}"));
         let program = [ROUND_TRIP];
         let proof = Once::new(&image.name, &program).network("host").environment(variables.collect());
         container::once(engine, &proof).await.map(drop)
