@@ -121,6 +121,12 @@ impl Engine {
         HashMap::from([(LABEL.to_owned(), self.scope.clone())])
     }
 
+    /// Whether something with these labels is ours.
+    #[must_use]
+    pub fn is_ours(&self, labels: &HashMap<String, String>) -> bool {
+        labels.get(LABEL) == Some(&self.scope)
+    }
+
     /// A filter that finds what is ours.
     #[must_use]
     pub fn ours(&self) -> HashMap<String, Vec<String>> {
