@@ -29,7 +29,7 @@ const STOP: Duration = Duration::from_secs(30);
 /// by its name, and can be removed when ours is stopped.
 const BRIDGE: &str = "kernel-testbed";
 /// The address of the bridge and its network.
-const BRIDGE_NETWORK: &str = "10.213.0.1/24";
+const BRIDGE_NETWORK: &str = "10.214.0.1/24";
 
 /// An Engine that answers.
 #[derive(Clone, Debug)]
