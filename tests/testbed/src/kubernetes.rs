@@ -80,6 +80,10 @@ impl Layout {
         certificates::private_key(&self.keys(), name)
     }
 
+    fn public_key(&self, name: &str) -> PathBuf {
+        certificates::public_key(&self.keys(), name)
+    }
+
     fn kubeconfig(&self, user: &str) -> PathBuf {
         self.folder.join(format!("{user}.kubeconfig"))
     }

@@ -62,13 +62,20 @@ pub(super) fn make(folder: &Path, node: &str, node_address: Ipv4Addr, service: I
     }
     // The API server vouches with this one for whom it passes on to an extension API server.
     Authority::make(folder, "front-authority")?.sign(folder, &subject("front", "front-proxy-client", None))?;
-    // The key that service account tokens are signed with.
-    files::write_private(&folder.join("service-account.key"), &key()?.serialize_pem())
+    // What service account tokens are signed and checked with: a key without a certificate.
+    let key = key()?;
+    files::write_private(&private_key(folder, "service-account"), &key.serialize_pem())?;
+    files::write_private(&public_key(folder, "service-account"), &key.public_key_pem())
 }
 
 /// Where a certificate of [`make`] is.
 pub(super) fn certificate(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.crt"))
+}
+
+/// Where the public half of a key without a certificate is.
+pub(super) fn public_key(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.pub"))
 }
 
 /// Where its key is.

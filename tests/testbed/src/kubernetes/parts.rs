@@ -165,7 +165,7 @@ fn api_server(layout: &Layout) -> Vec<String> {
         option("--kubelet-client-key", &layout.private_key("api-server-to-kubelet")),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
-        option("--service-account-key-file", &layout.private_key("service-account")),
+        option("--service-account-key-file", &layout.public_key("service-account")),
         option("--service-account-signing-key-file", &layout.private_key("service-account")),
         option("--requestheader-client-ca-file", &layout.certificate("front-authority")),
         "--requestheader-allowed-names=front-proxy-client".to_owned(),
