@@ -20,12 +20,15 @@ enum Task {
     /// Real parts for tests: a Docker Engine, the backing stores and so on (docs/testing.md)
     #[command(subcommand)]
     Testbed(testbed_task::Command),
+    /// Write the Go module that the testbed's Kubernetes is built from, for the pins in versions.env
+    KubernetesModule,
 }
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::CrateGraph { check } => crate_graph::run(root(), check),
         Task::Testbed(command) => testbed_task::run(root(), &command),
+        Task::KubernetesModule => testbed_task::generate_kubernetes_module(root()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -61,9 +61,17 @@ pub enum What {
 
 /// Does it.
 pub fn run(root: &Path, command: &Command) -> Result<(), String> {
+    runtime()?.block_on(work(root, command))
+}
+
+/// Writes the Go module that the cluster's programs are built from.
+pub fn generate_kubernetes_module(root: &Path) -> Result<(), String> {
+    runtime()?.block_on(testbed::kubernetes::generate_module(root)).map_err(text)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(work(root, command))
+    runtime.map_err(|error| format!("cannot start: {error}"))
 }
 
 async fn work(root: &Path, command: &Command) -> Result<(), String> {

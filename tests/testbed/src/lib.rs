@@ -11,6 +11,7 @@ mod engine;
 mod failure;
 mod fault;
 mod image;
+pub mod kubernetes;
 mod part;
 mod pins;
 mod program;

@@ -12,6 +12,7 @@ use crate::container::{self, Once};
 use crate::engine::{self, Engine};
 use crate::failure::{Failure, because};
 use crate::image::{self, Image, Images};
+use crate::kubernetes::Cluster;
 use crate::part::{PARTS, Part, Passwords};
 use crate::pins::Pins;
 
@@ -24,6 +25,8 @@ const ROUND_TRIP: &str = "/usr/local/bin/round-trip";
 const ENVOY: &str = "envoy";
 /// The name of the Docker Engine among the parts.
 pub const DOCKER: &str = "docker";
+/// The name of the cluster among the parts.
+pub const KUBERNETES: &str = "kubernetes";
 
 /// A testbed: where it keeps things, and of which workspace it is.
 #[derive(Clone, Debug)]
@@ -43,7 +46,7 @@ impl Selection {
     /// # Errors
     /// When one does not exist; every wrong name is told.
     pub fn of(names: &[String]) -> Result<Self, Failure> {
-        let known: Vec<&str> = [DOCKER].into_iter().chain(PARTS.iter().map(|part| part.name)).collect();
+        let known: Vec<&str> = [DOCKER, KUBERNETES].into_iter().chain(PARTS.iter().map(|part| part.name)).collect();
         let wrong: Vec<&str> =
             names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
         if !wrong.is_empty() {
@@ -97,8 +100,20 @@ impl Testbed {
     /// # Errors
     /// Every part that failed.
     pub async fn up(&self, selection: &Selection, say: Say<'_>) -> Result<(), Failures> {
-        let failures = self.up_containers(selection, say).await;
+        let (mut failures, cluster) =
+            tokio::join!(self.up_containers(selection, say), self.up_cluster(selection, say));
+        failures.extend(cluster.err().map(|failure| (KUBERNETES.to_owned(), failure)));
         if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }
+
+    async fn up_cluster(&self, selection: &Selection, say: Say<'_>) -> Result<(), Failure> {
+        if !selection.has(KUBERNETES) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        Cluster::of(&self.cache)?.up(&self.root, &|what| say(KUBERNETES, what)).await?;
+        say(KUBERNETES, &format!("proved by a rollout, after {} s", begun.elapsed().as_secs()));
+        Ok(())
     }
 
     async fn up_containers(&self, selection: &Selection, say: Say<'_>) -> Failures {
@@ -203,6 +218,7 @@ impl Testbed {
     /// # Errors
     /// When something does not end.
     pub async fn down(&self, say: Say<'_>) -> Result<(), Failure> {
+        Cluster::of(&self.cache)?.down().await?;
         if let Some(engine) = Engine::find(&self.cache).await {
             container::remove_all(&engine).await?;
             say(DOCKER, "containers and networks are removed");
@@ -238,6 +254,10 @@ impl Testbed {
     /// When the Engine or the passwords can't be read.
     pub async fn environment(&self) -> Result<Vec<(String, String)>, Failure> {
         let mut variables = Vec::new();
+        let cluster = Cluster::of(&self.cache)?;
+        if cluster.version().await.is_some() {
+            variables.push(("KUBECONFIG".to_owned(), cluster.kubeconfig().display().to_string()));
+        }
         let Some(engine) = Engine::find(&self.cache).await else { return Ok(variables) };
         variables.push(("DOCKER_HOST".to_owned(), engine.address().to_owned()));
         variables.push(("KERNEL_REGISTRY".to_owned(), image::PREFIX.to_owned()));
@@ -290,6 +310,14 @@ impl Testbed {
             }
             lines.push(line);
         }
+        let cluster = Cluster::of(&self.cache)?;
+        let mut line = Line::absent(KUBERNETES, self.pins.get("KUBERNETES_VERSION")?);
+        if let Some(version) = cluster.version().await {
+            line.state = "running".to_owned();
+            line.version = version;
+            line.address = cluster.address();
+        }
+        lines.push(line);
         Ok(lines)
     }
 
