@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::models::{ContainerCreateBody, HealthStatusEnum, HostConfig, NetworkCreateRequest, PortBinding};
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HealthStatusEnum, HostConfig, NetworkCreateRequest, PortBinding,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptions, LogsOptions, RemoveContainerOptions, WaitContainerOptions,
 };
@@ -293,6 +295,7 @@ async fn specify(
         cmd: part.command.map(|words| words.iter().map(|&word| word.to_owned()).collect()),
         exposed_ports: Some(ports.keys().cloned().collect()),
         volumes: Some(part.data.iter().map(|&path| path.to_owned()).collect()),
+        healthcheck: Some(checks(engine)),
         stop_timeout: Some(i64::from(STOP)),
         host_config: Some(HostConfig {
             network_mode: Some(NETWORK.to_owned()),
@@ -313,6 +316,23 @@ async fn specify(
     labels.insert(SPECIFICATION.to_owned(), specification.clone());
     body.labels = Some(labels);
     Ok((body, specification))
+}
+
+/// The image's own check, asked often until it passes and seldom after that: each time is a process of its own, and eight
+/// parts at once a second would keep half a processor busy.
+fn checks(engine: &Engine) -> HealthConfig {
+    const OFTEN: Duration = Duration::from_secs(1);
+    const SELDOM: Duration = Duration::from_secs(30);
+    let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).ok();
+    // Engines before API 1.44 have one pace for both.
+    let two_paces = engine.knows_api(1, 44);
+    HealthConfig {
+        test: Some(Vec::new()),
+        interval: nanoseconds(if two_paces { SELDOM } else { OFTEN }),
+        start_interval: if two_paces { nanoseconds(OFTEN) } else { None },
+        start_period: nanoseconds(HEALTHY),
+        ..HealthConfig::default()
+    }
 }
 
 async fn remove(engine: &Engine, name: &str) -> Result<(), Failure> {

@@ -109,6 +109,13 @@ impl Engine {
         &self.version
     }
 
+    /// Whether its API is at least of this version.
+    #[must_use]
+    pub fn knows_api(&self, major: usize, minor: usize) -> bool {
+        let version = self.client.client_version();
+        (version.major_version, version.minor_version) >= (major, minor)
+    }
+
     /// Whether we started it.
     #[must_use]
     pub fn is_own(&self, cache: &Cache) -> bool {

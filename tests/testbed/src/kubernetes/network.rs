@@ -74,8 +74,22 @@ impl Node {
 
         // The first thing that the machine sees says whose it is, in one step.
         let pid = holder.to_string();
-        ip(&["link", "add", "name", LINK, "alias", &self.owner, "type", "veth", "peer", "name", NODE_LINK, "netns", &pid])
-            .await?;
+        ip(&[
+            "link",
+            "add",
+            "name",
+            LINK,
+            "alias",
+            &self.owner,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            NODE_LINK,
+            "netns",
+            &pid,
+        ])
+        .await?;
         let (machine, node) = (MACHINE_ADDRESS.to_string(), NODE_ADDRESS.to_string());
         ip(&["address", "add", &format!("{machine}/{LINK_PREFIX}"), "dev", LINK]).await?;
         ip(&["link", "set", LINK, "up"]).await?;
@@ -106,7 +120,8 @@ impl Node {
         if link_owner().is_some_and(|owner| owner == self.owner) {
             // The link goes with the namespace, but some time later.
             let mut command = Command::new("ip");
-            let deleted = program::output(command.args(["link", "delete", LINK]), "removing the node's link").await;
+            let deleted =
+                program::output(command.args(["link", "delete", LINK]), "removing the node's link").await;
             if link_owner().is_some() {
                 deleted?;
             }
@@ -135,7 +150,8 @@ impl Node {
 
     /// Waits until the holder has left the machine's network namespace.
     async fn holder_in_its_namespaces(&self) -> Result<u32, Failure> {
-        let machine = std::fs::read_link("/proc/self/ns/net").map_err(because("reading this process's namespace"))?;
+        let machine =
+            std::fs::read_link("/proc/self/ns/net").map_err(because("reading this process's namespace"))?;
         let entered = async || {
             let pid = self.holder.pid()?;
             let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
@@ -159,15 +175,20 @@ impl Node {
                     .help("take the testbed down, then try again"));
             }
             Some(owner) => {
-                return Err(Failure::new(format!("the link `{LINK}` belongs to the testbed in `{owner}`")).help(
-                    format!("a machine holds one cluster: take that one down with KERNEL_TESTBED_CACHE='{owner}'"),
-                ));
+                return Err(Failure::new(format!("the link `{LINK}` belongs to the testbed in `{owner}`"))
+                    .help(format!(
+                        "a machine holds one cluster: take that one down with KERNEL_TESTBED_CACHE='{owner}'"
+                    )));
             }
         }
-        let routes = program::output(Command::new("ip").args(["route", "show", "root", RANGE]), "reading routes").await?;
+        let routes =
+            program::output(Command::new("ip").args(["route", "show", "root", RANGE]), "reading routes")
+                .await?;
         if let Some(route) = routes.lines().next() {
-            return Err(Failure::new(format!("{RANGE} is for the cluster, but this machine routes a part of it: {route}"))
-                .help("remove that route or network while the testbed's cluster runs"));
+            return Err(Failure::new(format!(
+                "{RANGE} is for the cluster, but this machine routes a part of it: {route}"
+            ))
+            .help("remove that route or network while the testbed's cluster runs"));
         }
         Ok(())
     }
@@ -195,7 +216,12 @@ impl Node {
     fn remove_mount_points(&self) -> Result<(), Failure> {
         for folder in std::fs::read_to_string(self.made()).unwrap_or_default().lines() {
             match std::fs::remove_dir(folder) {
-                Err(error) if !matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => {
+                Err(error)
+                    if !matches!(
+                        error.kind(),
+                        std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty
+                    ) =>
+                {
                     return Err(because(format!("removing `{folder}`"))(error));
                 }
                 _ => {}
