@@ -23,13 +23,13 @@ pub const PORT: u16 = 8080;
 pub struct Description {
     /// `org.opencontainers.image.title`: the service.
     pub title: String,
-    /// `org.opencontainers.image.version`.
-    pub version: String,
     /// `org.opencontainers.image.created`, RFC 3339: the date of the commit and not of the build, which would make
     /// every build another image.
     pub created: String,
+    /// `org.opencontainers.image.version`: the package's.
+    pub version: Option<String>,
     /// `org.opencontainers.image.licenses`, an SPDX expression.
-    pub licenses: String,
+    pub licenses: Option<String>,
     /// `org.opencontainers.image.revision`: the commit.
     pub revision: Option<String>,
     /// `org.opencontainers.image.source`: where the source code can be found.
@@ -40,13 +40,13 @@ impl Description {
     /// As labels, sorted.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let always = [
-            ("title", &self.title),
+        let always = [("title", &self.title), ("created", &self.created)];
+        let sometimes = [
             ("version", &self.version),
-            ("created", &self.created),
             ("licenses", &self.licenses),
+            ("revision", &self.revision),
+            ("source", &self.source),
         ];
-        let sometimes = [("revision", &self.revision), ("source", &self.source)];
         let sometimes = sometimes.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         always
             .into_iter()

@@ -16,9 +16,9 @@ const PROGRAM: &[u8] = b"\x7fELF: not really";
 fn description(title: &str) -> Description {
     Description {
         title: title.to_owned(),
-        version: "0.1.0".to_owned(),
+        version: Some("0.1.0".to_owned()),
         created: "2026-01-02T03:04:05Z".to_owned(),
-        licenses: "Apache-2.0".to_owned(),
+        licenses: Some("Apache-2.0".to_owned()),
         revision: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
         source: Some("https://example.org/platform".to_owned()),
     }

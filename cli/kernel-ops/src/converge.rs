@@ -205,7 +205,7 @@ async fn converge(desired: &Desired, options: PlanOptions, work: Work<'_>) -> Re
     }
 }
 
-fn judge(outcome: &Outcome, plan: &Plan, command: &str) -> Option<Failure> {
+pub(crate) fn judge(outcome: &Outcome, plan: &Plan, command: &str) -> Option<Failure> {
     if outcome.is_success() {
         return None;
     }
