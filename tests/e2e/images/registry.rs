@@ -29,6 +29,7 @@ impl Registry {
             left_out(test, "no `docker-registry` (Debian's package, or TEST_DOCKER_REGISTRY_BIN)");
             return None;
         };
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = address.expect("a free port").to_string();

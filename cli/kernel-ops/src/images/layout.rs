@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
@@ -29,7 +29,7 @@ const UNFINISHED: &str = ".new-";
 /// Writes a layout.
 #[derive(Debug)]
 pub struct Writer {
-    inner: std::sync::Arc<Inner>,
+    inner: Arc<Inner>,
     /// Where the one file goes, when it is to be one.
     file: Option<PathBuf>,
 }
@@ -40,7 +40,8 @@ struct Inner {
     /// Removes the folder when it was only the way to a file or to a registry.
     _temporary: Option<TempDir>,
     index: Mutex<Index>,
-    compressed: Mutex<BTreeMap<Digest, Compressed>>,
+    /// What came of each layer. Whoever compresses one holds it, so that nobody else does the same.
+    compressed: Mutex<BTreeMap<Digest, Arc<Mutex<Option<Compressed>>>>>,
 }
 
 /// What was written of an image.
@@ -99,7 +100,7 @@ impl Writer {
         };
         let inner =
             Inner { folder, _temporary: temporary, index: Mutex::new(index), compressed: Mutex::default() };
-        Ok(Self { inner: std::sync::Arc::new(inner), file: None })
+        Ok(Self { inner: Arc::new(inner), file: None })
     }
 
     /// The folder of the layout.
@@ -112,7 +113,7 @@ impl Writer {
     /// # Errors
     /// When it can't be read or written.
     pub async fn add(&self, image: &Image, names: &[Reference]) -> Result<Written, EngineError> {
-        let (inner, image, names) = (std::sync::Arc::clone(&self.inner), image.clone(), names.to_vec());
+        let (inner, image, names) = (Arc::clone(&self.inner), image.clone(), names.to_vec());
         let written = tokio::task::spawn_blocking(move || inner.add(&image, &names)).await;
         written.map_err(io::Error::other).and_then(|result| result).map_err(|error| self.failed(error))
     }
@@ -122,7 +123,7 @@ impl Writer {
     /// # Errors
     /// When it can't be written.
     pub async fn finish(self) -> Result<(), EngineError> {
-        let (inner, file) = (std::sync::Arc::clone(&self.inner), self.file.clone());
+        let (inner, file) = (Arc::clone(&self.inner), self.file.clone());
         let finished = tokio::task::spawn_blocking(move || {
             inner.finish()?;
             file.map_or(Ok(()), |file| pack(&inner.folder, &file))
@@ -161,8 +162,10 @@ impl Inner {
 
     /// A layer is compressed once, however many images have it.
     fn layer(&self, layer: &Layer) -> io::Result<(Compressed, u64)> {
-        if let Some(known) = locked(&self.compressed).get(&layer.diff_id()) {
-            return Ok((*known, 0));
+        let slot = Arc::clone(locked(&self.compressed).entry(layer.diff_id()).or_default());
+        let mut slot = locked(&slot);
+        if let Some(known) = *slot {
+            return Ok((known, 0));
         }
         let mut compressed = None;
         self.place(layer.diff_id(), |out| {
@@ -170,8 +173,8 @@ impl Inner {
             compressed = Some(done);
             Ok(done.digest)
         })?;
+        *slot = compressed;
         let compressed = compressed.ok_or_else(|| io::Error::other("nothing was compressed"))?;
-        locked(&self.compressed).insert(layer.diff_id(), compressed);
         Ok((compressed, compressed.size))
     }
 
@@ -250,8 +253,6 @@ fn pack(folder: &Path, file: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use kernel_image::{Description, program_layer, shared_layer};
 
     use super::*;

@@ -108,18 +108,22 @@ impl<'a> Maker<'a> {
         })
     }
 
-    async fn assemble(&self, target: &Target, package: &str) -> Result<Image, EngineError> {
-        let program = self.program(package).await?;
-        let description = Description {
+    fn describe(&self, target: &Target, program: Program) -> Description {
+        Description {
             title: target.service.to_string(),
             created: self.revision.created(),
             version: program.version,
             licenses: program.license,
             revision: self.revision.described(),
             source: self.revision.source.clone(),
-        };
+        }
+    }
+
+    async fn assemble(&self, target: &Target, package: &str) -> Result<Image, EngineError> {
+        let program = self.program(package).await?;
+        let path = program.path.clone();
+        let description = self.describe(target, program);
         let shared = Arc::clone(&self.shared);
-        let path = program.path;
         let shown = path.display().to_string();
         let assembled = tokio::task::spawn_blocking(move || assemble(&path, &description, shared)).await;
         assembled.map_err(io::Error::other).and_then(|result| result).map_err(|error| {
@@ -181,7 +185,7 @@ impl<'a> Maker<'a> {
             name: name.clone(),
             dockerfile: path,
             arguments: dockerfile.arguments.clone(),
-            labels: BTreeMap::new(),
+            labels: self.describe(target, Program::default()).labels(),
             stage: dockerfile.stage.clone(),
             no_cache: self.settings.no_cache,
             pull: self.settings.pull,

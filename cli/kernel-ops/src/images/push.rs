@@ -278,18 +278,18 @@ impl Pusher {
     fn refused(&self, what: &str, error: OciDistributionError) -> EngineError {
         let registry = &self.registry;
         let signed_in = !matches!(self.auth, RegistryAuth::Anonymous);
+        if is_refusal(&error) {
+            let message = format!("{what} at {registry}: it does not let us in");
+            let help = if signed_in {
+                format!("check that the account may write there, or sign in again: `docker login {registry}`")
+            } else {
+                format!("sign in: `docker login {registry}`")
+            };
+            return EngineError::new(codes::IMAGE_PUSH_REFUSED, ExitCode::Permission, message)
+                .because(error)
+                .help(help);
+        }
         match &error {
-            OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
-                let message = format!("{what} at {registry}: it does not let us in");
-                let help = if signed_in {
-                    format!("check that the account may write there, or sign in again: `docker login {registry}`")
-                } else {
-                    format!("sign in: `docker login {registry}`")
-                };
-                EngineError::new(codes::IMAGE_PUSH_REFUSED, ExitCode::Permission, message)
-                    .because(error)
-                    .help(help)
-            }
             OciDistributionError::RequestError(request) if request.is_connect() || request.is_timeout() => {
                 EngineError::new(
                     codes::IMAGE_REGISTRY_UNREACHABLE,
@@ -366,6 +366,20 @@ fn is_loopback(registry: &str) -> bool {
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether the registry wants to know who we are, or knows and says no.
+fn is_refusal(error: &OciDistributionError) -> bool {
+    match error {
+        OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
+            true
+        }
+        OciDistributionError::RequestError(error) => {
+            error.status().is_some_and(|status| matches!(status.as_u16(), 401 | 403))
+        }
+        OciDistributionError::ServerError { code, .. } => matches!(code, 401 | 403),
+        _ => false,
+    }
 }
 
 /// Whether the same request may succeed a moment later.
