@@ -166,7 +166,8 @@ impl Images {
         if build.pull {
             options = options.pull("true");
         }
-        if !build.classic && self.has_buildkit().await {
+        let buildkit = !build.classic && self.has_buildkit().await;
+        if buildkit {
             let session = uuid::Uuid::now_v7().to_string();
             options = options.version(BuilderVersion::BuilderBuildKit).session(&session);
         }
@@ -185,8 +186,9 @@ impl Images {
                 .help("correct what the build says; base images have to be there or in a registry that can be reached")
             })?;
             transcript.add(&answer, told);
-            // A BuildKit session stays open after the image is there.
-            if matches!(answer.aux, Some(BuildInfoAux::Default(_))) {
+            // A BuildKit session stays open after the image is there and has its name. The classic builder says the id
+            // first and gives the name after that, so it has to be listened to until the end.
+            if buildkit && matches!(answer.aux, Some(BuildInfoAux::Default(_))) {
                 break;
             }
         }
