@@ -25,9 +25,7 @@ use crate::images::cargo::{self, Program};
 use crate::images::revision::Revision;
 use crate::images::store::{DockerBuild, ImageStore, StoredImage};
 use crate::images::target::{Dockerfile, Source, Target};
-use crate::images::{
-    BuildSettings, MadeImage, MadeResult, archive, context, layout, push, service_of, texts,
-};
+use crate::images::{BuildSettings, MadeImage, MadeResult, archive, context, layout, push, texts};
 
 /// How many images are assembled and sent at once. Two keep a disk and an Engine busy; more only compete.
 const AT_ONCE: usize = 2;
@@ -224,7 +222,7 @@ impl Engine for Maker<'_> {
     }
 
     async fn apply(&self, step: &Step, context: &Context) -> Result<(), EngineError> {
-        match (&step.action, service_of(&step.subject)) {
+        match (&step.action, step.subject.service()) {
             (Action::Build { packages }, None) if step.subject == Subject::Workspace => {
                 let cargo = self.settings.cargo.as_deref();
                 let programs = cargo::build(&self.root, cargo, packages, context).await?;

@@ -15,13 +15,13 @@ mod revision;
 mod store;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
-use kernel_core::name::ServiceName;
 use kernel_core::plan::{Action, Cause, Plan, Step, StepId, Subject};
 use kernel_engine::{DryRun, Events, execute};
 use kernel_image::Reference;
@@ -175,7 +175,7 @@ pub async fn build(
         DryRun.show(&plan, work.events);
         return Ok(Built { schema: "kernel.images/v1", plan: Some(plan), images: Vec::new() });
     }
-    work.events.emit(kernel_core::event::Event::PlanMade { plan: plan.clone(), dry_run: false });
+    work.events.emit(Event::PlanMade { plan: plan.clone(), dry_run: false });
     let destination = match output {
         Output::Engine(looking) => Destination::Engine(looking.await?),
         Output::Layout(path) => Destination::Layout(layout::Writer::open(&path)?),
@@ -190,13 +190,16 @@ pub async fn build(
 }
 
 /// First all programs in one go, then each image as soon as they are there; images from Dockerfiles wait for nothing.
+///
+/// cargo builds the programs of all services even where one is wanted: for fewer packages it would choose fewer features
+/// of the crates that they share, compile those once more, and make a program of other bytes under the same name.
 fn plan(platform: &Platform, targets: &[Target], ready_made: bool) -> Plan {
     let mut steps = Vec::new();
-    let mut packages: Vec<String> =
-        targets.iter().filter_map(|target| target.package()).map(str::to_owned).collect();
-    packages.sort();
-    packages.dedup();
-    let compiled = !packages.is_empty() && !ready_made;
+    let compiled = !ready_made && targets.iter().any(|target| target.package().is_some());
+    let services = platform.project.services.values();
+    let packages: BTreeSet<String> =
+        services.filter_map(|service| service.kernel.as_ref()?.package.clone()).collect();
+    let packages: Vec<String> = packages.into_iter().collect();
     let mut step = |subject, action, after: Vec<StepId>| {
         let id = StepId(u32::try_from(steps.len() + 1).unwrap_or(u32::MAX));
         steps.push(Step { id, subject, action, cause: Cause::Requested, after, deadline: BUILD_DEADLINE });
@@ -214,9 +217,4 @@ fn plan(platform: &Platform, targets: &[Target], ready_made: bool) -> Plan {
 /// Texts of names.
 fn texts(names: &[Reference]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
-}
-
-/// The service that a step is about, when it is about one.
-fn service_of(subject: &Subject) -> Option<&ServiceName> {
-    subject.service()
 }

@@ -26,7 +26,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
-    /// The services; without names all that can be built
+    /// The services; without names those of the workspace, with `--via docker` all that have a Dockerfile
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 
