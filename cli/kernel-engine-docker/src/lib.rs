@@ -4,6 +4,7 @@
 //! `K-ENGINE-004` and touches nothing.
 
 mod engine;
+pub mod images;
 mod probe;
 
 pub use engine::DockerEngine;

@@ -8,7 +8,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Where an Engine listens when `DOCKER_HOST` does not say.
-const USUAL: &str = "unix:///var/run/docker.sock";
+pub(crate) const USUAL: &str = "unix:///var/run/docker.sock";
 
 /// Whether an Engine answers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Owns how a plan is carried out: order, concurrency, deadlines, cancellation, events. What a step means on a
 //! machine, in Docker or in a cluster is the adapter's; what the plan is was decided in `kernel-core`.
 
+pub mod cargo;
 pub mod codes;
 mod dry_run;
 mod engine;

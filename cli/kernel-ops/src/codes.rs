@@ -41,6 +41,32 @@ codes! {
     NO_PLAN = "K-OPS-014";
     /// Somebody interrupted before all was done.
     INTERRUPTED = "K-OPS-015";
+    /// Static programs can't be linked on this machine.
+    IMAGE_NO_STATIC_BUILD = "K-IMAGE-001";
+    /// Building the programs of images failed.
+    IMAGE_BUILD_FAILED = "K-IMAGE-002";
+    /// A program can't be the program of an image.
+    IMAGE_NOT_STATIC = "K-IMAGE-003";
+    /// A service can't be built, or none of them can.
+    IMAGE_NOTHING_TO_BUILD = "K-IMAGE-004";
+    /// A text that can't be the name of an image.
+    IMAGE_NAME = "K-IMAGE-005";
+    /// There is no commit that images could be named by.
+    IMAGE_REVISION = "K-IMAGE-006";
+    /// An OCI layout can't be written or read.
+    IMAGE_LAYOUT = "K-IMAGE-007";
+    /// A registry does not take an image.
+    IMAGE_PUSH_REFUSED = "K-IMAGE-008";
+    /// A registry does not answer.
+    IMAGE_REGISTRY_UNREACHABLE = "K-IMAGE-009";
+    /// Nobody said whose the images are.
+    IMAGE_NO_OWNER = "K-IMAGE-010";
+    /// The context of a Dockerfile's build can't be read.
+    IMAGE_CONTEXT = "K-IMAGE-011";
+    /// cargo can't be run to build programs of images.
+    IMAGE_NO_CARGO = "K-IMAGE-012";
+    /// An Engine does not have the image that it took.
+    IMAGE_NOT_TAKEN = "K-IMAGE-013";
     /// A smoke scenario can't be read.
     SCENARIO_UNREADABLE = "K-SMOKE-001";
     /// A smoke check failed.

@@ -246,7 +246,7 @@ async fn look(desired: &Desired, options: &PlanOptions, work: Work<'_>) -> Resul
     Ok(Change { plan, before })
 }
 
-fn judge(outcome: &Outcome, plan: &Plan, command: &str) -> Option<Failure> {
+pub(crate) fn judge(outcome: &Outcome, plan: &Plan, command: &str) -> Option<Failure> {
     if outcome.is_success() {
         return None;
     }

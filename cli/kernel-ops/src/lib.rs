@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod endpoints;
 mod failure;
 pub mod host;
+pub mod images;
 pub mod infra;
 pub mod load;
 pub mod new_service;

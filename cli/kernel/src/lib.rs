@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod engine;
 mod environment;
+mod images;
 mod output;
 mod reference;
 mod settings;

@@ -17,14 +17,15 @@ const SERVICE_SHARED: [&str; 5] = ["svc-api", "svc-stores", "svc-kit", "svc-clie
 const TESTBED: &str = "testbed";
 
 /// What the command line's crates may depend on in this workspace. Arrows point down only.
-const COMMAND_LINE: [(&str, &[&str]); 10] = [
+const COMMAND_LINE: [(&str, &[&str]); 11] = [
     ("kernel-core", &[]),
     ("kernel-compose", &["kernel-core"]),
     ("kernel-engine", &["kernel-core", "kernel-compose"]),
     ("kernel-engine-local", &["kernel-core", "kernel-compose", "kernel-engine"]),
     ("kernel-engine-docker", &["kernel-core", "kernel-compose", "kernel-engine"]),
+    ("kernel-image", &[]),
     ("kernel-report", &["kernel-core"]),
-    ("kernel-ops", &["kernel-core", "kernel-compose", "kernel-engine"]),
+    ("kernel-ops", &["kernel-core", "kernel-compose", "kernel-engine", "kernel-image"]),
     (
         "kernel",
         &[
@@ -33,6 +34,7 @@ const COMMAND_LINE: [(&str, &[&str]); 10] = [
             "kernel-engine",
             "kernel-engine-local",
             "kernel-engine-docker",
+            "kernel-image",
             "kernel-ops",
             "kernel-report",
         ],
@@ -42,8 +44,23 @@ const COMMAND_LINE: [(&str, &[&str]); 10] = [
 ];
 
 /// Pure crates and all that they may use from outside. No files, network, processes, clock, randomness, async.
-const PURE: [(&str, &[&str]); 2] = [
+const PURE: [(&str, &[&str]); 3] = [
     ("kernel-core", &["hex", "serde", "serde_json", "sha2", "thiserror"]),
+    (
+        "kernel-image",
+        &[
+            "base64",
+            "flate2",
+            "hex",
+            "object",
+            "serde",
+            "serde_json",
+            "sha2",
+            "tar",
+            "thiserror",
+            "webpki-root-certs",
+        ],
+    ),
     ("kernel-compose", &["granit-parser", "hex", "serde", "serde_json", "serde_yaml", "sha2", "thiserror"]),
 ];
 

@@ -52,6 +52,7 @@ mod caller;
 mod context;
 mod environment;
 mod health;
+mod healthcheck;
 mod http;
 mod in_flight;
 pub mod json;

@@ -1,13 +1,13 @@
 //! The process around a service: environment, log, signals, exit code.
 
-use std::{io::Write as _, panic::PanicHookInfo, process::ExitCode};
+use std::{ffi::OsString, io::Write as _, panic::PanicHookInfo, process::ExitCode};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{
     Layer as _, filter::Targets, layer::SubscriberExt as _, registry::Registry, util::SubscriberInitExt as _,
 };
 
-use crate::{Environment, Service, StartError, serve, settings::Settings};
+use crate::{Environment, Service, StartError, healthcheck, serve, settings::Settings};
 
 /// The environment does not configure the service (`EX_USAGE`).
 const EXIT_CONFIGURATION: u8 = 64;
@@ -16,7 +16,45 @@ const EXIT_CONFIGURATION: u8 = 64;
 ///
 /// Exits with 0 after a graceful stop, with 64 when the environment is wrong (every problem is on stderr), and with
 /// 1 when the service cannot start or had to cut off requests to stop in time.
+///
+/// With the argument `healthcheck` the process serves nothing: it asks the service that listens where the environment
+/// says whether it is ready, and exits with 0 or 1. That is what a container's health check runs.
 pub fn run<S: Service>() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match arguments.as_slice() {
+        [] => serve_until_told::<S>(),
+        [argument] if argument == healthcheck::COMMAND => check_health::<S>(),
+        _ => {
+            complain(&format!(
+                "{}: takes no argument but `{}`; it is configured by its environment",
+                S::NAME,
+                healthcheck::COMMAND
+            ));
+            ExitCode::from(EXIT_CONFIGURATION)
+        }
+    }
+}
+
+fn check_health<S: Service>() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cannot_run::<S>(&error),
+    };
+    match runtime.block_on(healthcheck::ask(&Environment::of_process())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            complain(&format!("{}: {reason}", S::NAME));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn cannot_run<S: Service>(error: &std::io::Error) -> ExitCode {
+    complain(&format!("{}: cannot start threads: {error}", S::NAME));
+    ExitCode::FAILURE
+}
+
+fn serve_until_told<S: Service>() -> ExitCode {
     let (settings, config) = match serve::read::<S>(&Environment::of_process()) {
         Ok(read) => read,
         Err(error) => {
@@ -29,10 +67,7 @@ pub fn run<S: Service>() -> ExitCode {
     std::panic::set_hook(Box::new(log_panic));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("{}: cannot start threads: {error}", S::NAME));
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return cannot_run::<S>(&error),
     };
     match runtime.block_on(until_told_to_stop::<S>(settings, config)) {
         Ok(true) => ExitCode::SUCCESS,

@@ -34,7 +34,13 @@ A flag wins over its variable, a variable over the default. An empty variable co
   CI, TERM=dumb             no living lines: `--progress auto` means plain
   KERNEL_BIN_DIR            a folder with ready-made programs of the services: nothing is built
   CARGO, CARGO_TARGET_DIR   the cargo that builds, and where
-  DOCKER_HOST               where `kernel doctor` looks for Docker
+  DOCKER_HOST               the Engine that `kernel build` hands images to, and `kernel doctor` looks for
+  DOCKER_BUILDKIT           0: the classic builder for Dockerfiles also where BuildKit is there
+  DOCKER_CONFIG             the folder in which `docker login` keeps who may push
+  KERNEL_IMAGE_REGISTRY     where images are pushed to                          --registry
+  KERNEL_IMAGE_OWNER        whose they are there; else GITHUB_REPOSITORY_OWNER  --owner
+  GITHUB_REF                the branch, where only a commit is checked out: `latest` on `main`
+  SOURCE_DATE_EPOCH         the date of images, in seconds since 1970; else the commit's
   LC_ALL, LC_CTYPE, LANG    characters beyond ASCII only with UTF-8
 
 Every variable of the environment can be used as `${NAME}` in Compose files.

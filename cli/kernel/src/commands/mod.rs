@@ -1,5 +1,6 @@
 //! One file per command, each in the same order: help text, arguments, settings, run.
 
+mod build;
 mod change;
 mod completions;
 mod config;
@@ -8,6 +9,7 @@ mod doctor;
 mod down;
 mod explain;
 mod help;
+mod images;
 mod infra;
 mod logs;
 mod man;
@@ -52,6 +54,10 @@ pub enum Command {
     Smoke(smoke::Arguments),
     /// Make the Platform Owner of a running platform
     Setup(setup::Arguments),
+    /// Build the images of services
+    Build(build::Arguments),
+    /// Push images to a registry
+    Images(images::Arguments),
     /// Show the project as it is understood
     Config(config::Arguments),
     /// Write a new service and everything that the workspace has to know of it
@@ -93,6 +99,8 @@ impl Command {
             Self::Start(arguments) => start::run(context, arguments),
             Self::Smoke(arguments) => smoke::run(context, arguments),
             Self::Setup(arguments) => setup::run(context, arguments),
+            Self::Build(arguments) => build::run(context, arguments),
+            Self::Images(arguments) => images::run(context, arguments),
             Self::Config(arguments) => config::run(context, arguments),
             Self::Versions(arguments) => versions::run(context, arguments),
             Self::Doctor(arguments) => doctor::run(context, arguments),
