@@ -162,13 +162,17 @@ async fn ip(arguments: &[&str]) -> Result<(), Failure> {
     program::output(Command::new("ip").args(arguments), &attempted).await.map(drop)
 }
 
-/// The real `docker compose`, which tests compare `kernel` to; fetched when it is not there.
+/// Programs that tests set beside `kernel`, fetched when they are not there: names of variables, and where each lies.
 ///
 /// # Errors
-/// When it can't be fetched.
-pub async fn compose(cache: &Cache) -> Result<PathBuf, Failure> {
-    let root = debian::unpack(cache, &[("docker-compose", Suite::Unstable)]).await?;
-    Ok(root.join("usr/libexec/docker/cli-plugins/docker-compose"))
+/// When they can't be fetched.
+pub async fn tools(cache: &Cache) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
+    let packages = [("docker-compose", Suite::Unstable), ("docker-registry", Suite::Machine)];
+    let root = debian::unpack(cache, &packages).await?;
+    Ok(vec![
+        ("TEST_DOCKER_COMPOSE_BIN", root.join("usr/libexec/docker/cli-plugins/docker-compose")),
+        ("TEST_DOCKER_REGISTRY_BIN", root.join("usr/bin/docker-registry")),
+    ])
 }
 
 fn own_address(cache: &Cache) -> String {

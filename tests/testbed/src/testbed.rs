@@ -128,7 +128,7 @@ impl Testbed {
         };
         let whose = if engine.is_own(&self.cache) { "our own" } else { "found" };
         say(DOCKER, &format!("Engine {} answers at {} ({whose})", engine.version(), engine.address()));
-        if let Err(failure) = engine::compose(&self.cache).await {
+        if let Err(failure) = engine::tools(&self.cache).await {
             return vec![(DOCKER.to_owned(), failure)];
         }
         let images = self.images(&engine);
@@ -262,8 +262,8 @@ impl Testbed {
         let Some(engine) = Engine::find(&self.cache).await else { return Ok(variables) };
         variables.push(("DOCKER_HOST".to_owned(), engine.address().to_owned()));
         variables.push(("KERNEL_REGISTRY".to_owned(), image::PREFIX.to_owned()));
-        let compose = engine::compose(&self.cache).await?;
-        variables.push(("TEST_DOCKER_COMPOSE_BIN".to_owned(), compose.display().to_string()));
+        let tools = engine::tools(&self.cache).await?;
+        variables.extend(tools.into_iter().map(|(name, path)| (name.to_owned(), path.display().to_string())));
         let passwords = Passwords::of(&self.cache).await?;
         for part in PARTS {
             if self.state(&engine, part).await == "running" {
