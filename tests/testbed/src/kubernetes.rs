@@ -8,8 +8,8 @@ mod certificates;
 mod cgroups;
 mod client;
 mod configuration;
-mod files;
 mod fault;
+mod files;
 mod leftovers;
 mod module;
 mod network;
@@ -29,11 +29,11 @@ use tokio::process::Command;
 pub use self::cgroups::CGROUP;
 pub use self::client::{Ran, connect, is_rolled_out, run_in_pod};
 pub use self::module::generate as generate_module;
+use self::network::Node;
 pub use self::network::{LINK, NODE_ADDRESS, RANGE};
 pub use self::parts::Part;
 pub use self::simulated::{Fate, SimulatedNode};
 pub use self::workload::image as workload_image;
-use self::network::Node;
 use crate::cache::Cache;
 use crate::daemon::{Daemon, eventually};
 use crate::debian::{self, Suite};
@@ -164,11 +164,7 @@ impl Cluster {
     pub async fn up(&self, workspace: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<(), Failure> {
         let _lock = self.cache.lock("kubernetes").await?;
         require_root()?;
-        let result = if self.is_whole().await {
-            self.prove().await
-        } else {
-            self.make(workspace, say).await
-        };
+        let result = if self.is_whole().await { self.prove().await } else { self.make(workspace, say).await };
         match result {
             Err(failure) => Err(self.with_evidence(failure)),
             Ok(()) => Ok(()),
@@ -192,9 +188,16 @@ impl Cluster {
     pub async fn load_image(&self, archive: &Path) -> Result<(), Failure> {
         // Into the namespace of images that the kubelet looks at.
         let mut command = Command::new(self.layout.debian().join("usr/bin/ctr"));
-        command.arg("--address").arg(self.layout.containerd_socket()).args(["--namespace", "k8s.io", "images", "import"]);
+        command.arg("--address").arg(self.layout.containerd_socket()).args([
+            "--namespace",
+            "k8s.io",
+            "images",
+            "import",
+        ]);
         command.arg("--no-unpack=false").arg(archive);
-        program::output(&mut command, &format!("loading `{}` into the cluster", archive.display())).await.map(drop)
+        program::output(&mut command, &format!("loading `{}` into the cluster", archive.display()))
+            .await
+            .map(drop)
     }
 
     /// The folder of `kubectl`, of the cluster's own release.
@@ -269,12 +272,14 @@ impl Cluster {
     fn lay_out(&self, programs: &Path, debian: &Path) -> Result<(), Failure> {
         let longest = self.layout.folder.join(LONGEST_SOCKET);
         if longest.as_os_str().len() > 107 {
-            let failure = Failure::new(format!("`{}` is too long for the path of a socket", longest.display()));
+            let failure =
+                Failure::new(format!("`{}` is too long for the path of a socket", longest.display()));
             return Err(failure.help("name a shorter folder with KERNEL_TESTBED_CACHE"));
         }
         self.cache.folder("cluster/keys")?;
         for (target, name) in [(programs, self.layout.programs()), (debian, self.layout.debian())] {
-            std::os::unix::fs::symlink(target, &name).map_err(because(format!("linking `{}`", name.display())))?;
+            std::os::unix::fs::symlink(target, &name)
+                .map_err(because(format!("linking `{}`", name.display())))?;
         }
         certificates::make(&self.layout.keys(), NODE, NODE_ADDRESS, network::API_SERVICE)?;
         let read = |path: PathBuf| {
@@ -317,8 +322,10 @@ impl Cluster {
 
     /// Waits for something that the programs of the cluster bring about, or for the first of them that ends instead.
     async fn wait_for(&self, what: &str, mut ready: impl AsyncFnMut() -> bool) -> Result<(), Failure> {
-        let daemons: Vec<(Part, Daemon)> =
-            Part::ALL.into_iter().map(|part| Ok((part, self.daemon(part)?))).collect::<Result<_, Failure>>()?;
+        let daemons: Vec<(Part, Daemon)> = Part::ALL
+            .into_iter()
+            .map(|part| Ok((part, self.daemon(part)?)))
+            .collect::<Result<_, Failure>>()?;
         // Those that were not started yet are not missed.
         let daemons: Vec<_> = daemons.into_iter().filter(|(_, daemon)| daemon.is_running()).collect();
         let looked = async || {
@@ -339,7 +346,10 @@ impl Cluster {
             return failure;
         }
         let logs = self.cache.root().join("logs");
-        failure.help(format!("the logs are `{}/kubernetes-*.log`; `up` tries again from the start", logs.display()))
+        failure.help(format!(
+            "the logs are `{}/kubernetes-*.log`; `up` tries again from the start",
+            logs.display()
+        ))
     }
 }
 

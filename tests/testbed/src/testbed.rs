@@ -44,7 +44,8 @@ impl Selection {
     /// # Errors
     /// When one does not exist; every wrong name is told.
     pub fn of(names: &[String]) -> Result<Self, Failure> {
-        let known: Vec<&str> = [DOCKER, KUBERNETES].into_iter().chain(PARTS.iter().map(|part| part.name)).collect();
+        let known: Vec<&str> =
+            [DOCKER, KUBERNETES].into_iter().chain(PARTS.iter().map(|part| part.name)).collect();
         let wrong: Vec<&str> =
             names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
         if !wrong.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! These tests run when `KUBECONFIG` is the testbed's: `eval "$(cargo xtask testbed env)"`. Else each says that it was
 //! left out. They share one cluster and break its programs, so one runs at a time.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -35,7 +36,8 @@ impl Bench {
     async fn of(test: &str) -> Option<Self> {
         let cluster = Cluster::from_environment().ok();
         let told = std::env::var_os("KUBECONFIG");
-        let Some(cluster) = cluster.filter(|cluster| told.is_some_and(|path| Path::new(&path) == cluster.kubeconfig()))
+        let Some(cluster) =
+            cluster.filter(|cluster| told.is_some_and(|path| Path::new(&path) == cluster.kubeconfig()))
         else {
             println!("left out: {test}: KUBECONFIG is not that of the testbed's cluster");
             return None;
@@ -83,8 +85,10 @@ impl Bench {
     async fn end(self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
-        eventually("the namespace to end", async || namespaces.get_opt(&self.namespace).await.ok()?.is_none().then_some(()))
-            .await;
+        eventually("the namespace to end", async || {
+            namespaces.get_opt(&self.namespace).await.ok()?.is_none().then_some(())
+        })
+        .await;
     }
 }
 
@@ -147,25 +151,30 @@ async fn get(address: &str) -> Option<String> {
 
 #[tokio::test]
 async fn a_rollout_replaces_every_pod_while_the_service_answers() {
-    let Some(bench) = Bench::of("a_rollout_replaces_every_pod_while_the_service_answers").await else { return };
+    let Some(bench) = Bench::of("a_rollout_replaces_every_pod_while_the_service_answers").await else {
+        return;
+    };
     let service = json!({
         "metadata": {"name": "web"},
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
     });
     let services: Api<Service> = Api::namespaced(bench.client.clone(), &bench.namespace);
-    let service = services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
+    let service =
+        services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
     let address = format!("{}:80", service.spec.unwrap().cluster_ip.unwrap());
     bench.create_deployment(2, json!([])).await;
     let first = bench.rolled_out().await;
     assert_eq!(first.len(), 2);
     // From this machine, by the address of the service.
-    eventually("the first version", async || get(&address).await.filter(|answer| answer == "version 1")).await;
+    eventually("the first version", async || get(&address).await.filter(|answer| answer == "version 1"))
+        .await;
 
     bench.patch(image("2")).await;
     let second = bench.rolled_out().await;
     assert_eq!(second.len(), 2);
     assert!(first.is_disjoint(&second), "{first:?} {second:?}");
-    eventually("the second version", async || get(&address).await.filter(|answer| answer == "version 2")).await;
+    eventually("the second version", async || get(&address).await.filter(|answer| answer == "version 2"))
+        .await;
 
     // And from a pod, by the name of the service.
     let pod = second.first().unwrap();
@@ -178,21 +187,26 @@ async fn a_rollout_replaces_every_pod_while_the_service_answers() {
 
 #[tokio::test]
 async fn a_version_that_does_not_become_ready_leaves_the_old_pods_serving() {
-    let Some(bench) = Bench::of("a_version_that_does_not_become_ready_leaves_the_old_pods_serving").await else {
+    let Some(bench) = Bench::of("a_version_that_does_not_become_ready_leaves_the_old_pods_serving").await
+    else {
         return;
     };
     bench.create_deployment(2, json!([])).await;
     let first = bench.rolled_out().await;
     let never = json!([{"name": "READY", "value": "false"}]);
-    bench.patch(json!({"spec": {
-        "progressDeadlineSeconds": 2,
-        "template": {"spec": {"containers": [{"name": "workload", "env": never}]}},
-    }}))
-    .await;
+    bench
+        .patch(json!({"spec": {
+            "progressDeadlineSeconds": 2,
+            "template": {"spec": {"containers": [{"name": "workload", "env": never}]}},
+        }}))
+        .await;
     let failed = eventually("the rollout to be given up", async || {
         let deployment = bench.deployments().get("web").await.ok()?;
         let conditions = deployment.status.as_ref()?.conditions.clone()?;
-        conditions.iter().any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded")).then_some(deployment)
+        conditions
+            .iter()
+            .any(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))
+            .then_some(deployment)
     })
     .await;
     assert!(!is_rolled_out(&failed));
@@ -256,8 +270,16 @@ async fn a_paused_api_server_answers_nobody_until_it_goes_on() {
 
 #[tokio::test]
 async fn pods_of_a_simulated_node_have_the_fate_that_was_chosen() {
-    let Some(bench) = Bench::of("pods_of_a_simulated_node_have_the_fate_that_was_chosen").await else { return };
-    let fate = |pod: &Pod| match pod.metadata.labels.as_ref().and_then(|labels| labels.get("app")).map(String::as_str) {
+    let Some(bench) = Bench::of("pods_of_a_simulated_node_have_the_fate_that_was_chosen").await else {
+        return;
+    };
+    let fate = |pod: &Pod| match pod
+        .metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get("app"))
+        .map(String::as_str)
+    {
         Some("broken") => Fate::NoImage,
         _ => Fate::Runs,
     };
@@ -284,8 +306,10 @@ async fn pods_of_a_simulated_node_have_the_fate_that_was_chosen() {
     // While its pods can still be let go.
     let namespaces: Api<Namespace> = Api::all(bench.client.clone());
     namespaces.delete(&bench.namespace, &DeleteParams::default()).await.unwrap();
-    eventually("the namespace to end", async || namespaces.get_opt(&bench.namespace).await.ok()?.is_none().then_some(()))
-        .await;
+    eventually("the namespace to end", async || {
+        namespaces.get_opt(&bench.namespace).await.ok()?.is_none().then_some(())
+    })
+    .await;
     node.remove().await.unwrap();
 }
 

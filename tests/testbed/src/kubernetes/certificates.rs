@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 
 use super::files;
@@ -30,7 +30,12 @@ struct Subject<'a> {
 ///
 /// # Errors
 /// When a file can't be written.
-pub(super) fn make(folder: &Path, node: &str, node_address: Ipv4Addr, service: Ipv4Addr) -> Result<(), Failure> {
+pub(super) fn make(
+    folder: &Path,
+    node: &str,
+    node_address: Ipv4Addr,
+    service: Ipv4Addr,
+) -> Result<(), Failure> {
     let subject = |file, name, group| Subject { file, name, group, addresses: &[], names: &[] };
     let node_user = format!("system:node:{node}");
     let cluster = Authority::make(folder, "cluster-authority")?;
@@ -61,7 +66,8 @@ pub(super) fn make(folder: &Path, node: &str, node_address: Ipv4Addr, service: I
         cluster.sign(folder, &subject)?;
     }
     // The API server vouches with this one for whom it passes on to an extension API server.
-    Authority::make(folder, "front-authority")?.sign(folder, &subject("front", "front-proxy-client", None))?;
+    Authority::make(folder, "front-authority")?
+        .sign(folder, &subject("front", "front-proxy-client", None))?;
     // What service account tokens are signed and checked with: a key without a certificate.
     let key = key()?;
     files::write_private(&private_key(folder, "service-account"), &key.serialize_pem())?;
@@ -103,7 +109,8 @@ impl Authority {
         let key = key()?;
         let mut params = params(subject.name, subject.group);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         for address in subject.addresses {
             params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(*address)));
         }

@@ -24,7 +24,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 pub(super) fn make() -> Result<(), Failure> {
     for hierarchy in hierarchies() {
         let group = hierarchy.join(CGROUP);
-        std::fs::create_dir_all(&group).map_err(because(format!("making the control group `{}`", group.display())))?;
+        std::fs::create_dir_all(&group)
+            .map_err(because(format!("making the control group `{}`", group.display())))?;
         if is_unified() {
             for folder in [&hierarchy, &group] {
                 enable_controllers(folder)?;
@@ -62,7 +63,9 @@ pub(super) async fn remove() -> Result<(), Failure> {
             other => Some(other),
         };
         match eventually(END, removed).await {
-            Some(result) => result.map_err(because(format!("removing the control group `{}`", group.display())))?,
+            Some(result) => {
+                result.map_err(because(format!("removing the control group `{}`", group.display())))?
+            }
             None => {
                 return Err(Failure::new(format!("the control group `{}` stays in use", group.display())));
             }
@@ -120,17 +123,20 @@ fn remove_tree(group: &Path) -> std::io::Result<()> {
 
 fn folders_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
-/// Version 2 of control groups has one hierarchy, version 1 one per controller. Several names of one are given once.
+/// Version 2 of control groups has one hierarchy, version 1 one per controller. Other names of one are links.
 fn hierarchies() -> Vec<PathBuf> {
     let root = PathBuf::from(ROOT);
     if is_unified() {
         return vec![root];
     }
-    // Version 2 may be mounted beside version 1, without controllers; nothing of the cluster looks there.
-    folders_in(&root).into_iter().filter(|folder| !folder.join("cgroup.controllers").exists()).collect()
+    // Version 2 may be mounted beside version 1, without controllers: it counts like any other, since runc uses it.
+    folders_in(&root)
 }
 
 fn is_unified() -> bool {
@@ -139,7 +145,8 @@ fn is_unified() -> bool {
 
 fn enable_controllers(group: &Path) -> Result<(), Failure> {
     let attempted = || format!("giving controllers to the groups below `{}`", group.display());
-    let available = std::fs::read_to_string(group.join("cgroup.controllers")).map_err(because(attempted()))?;
+    let available =
+        std::fs::read_to_string(group.join("cgroup.controllers")).map_err(because(attempted()))?;
     let wanted: Vec<String> = available.split_whitespace().map(|name| format!("+{name}")).collect();
     std::fs::write(group.join("cgroup.subtree_control"), wanted.join(" ")).map_err(because(attempted()))
 }

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_rollout_is_over_when_only_new_pods_are_left_and_all_are_available() {
-        let settled = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
+        let settled =
+            json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
         assert!(is_rolled_out(&deployment(2, settled.clone())));
         assert!(!is_rolled_out(&deployment(3, settled.clone())), "the controller has not seen it yet");
         for (field, value) in [("replicas", 3), ("updatedReplicas", 1), ("availableReplicas", 1)] {

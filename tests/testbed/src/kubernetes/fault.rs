@@ -69,6 +69,7 @@ impl Cluster {
         if self.daemon(part)?.is_running() {
             return Ok(());
         }
-        Err(Failure::new(format!("{} does not run", part.name())).help("`cargo xtask testbed up` starts the cluster"))
+        Err(Failure::new(format!("{} does not run", part.name()))
+            .help("`cargo xtask testbed up` starts the cluster"))
     }
 }

@@ -11,7 +11,9 @@ use crate::failure::{Failure, because};
 pub(super) fn write_private(path: &Path, content: &str) -> Result<(), Failure> {
     let attempted = || format!("writing `{}`", path.display());
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(because(attempted())(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(because(attempted())(error));
+        }
         _ => {}
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

@@ -39,13 +39,16 @@ impl Cluster {
 pub(super) fn require_no_mounts(folder: &Path) -> Result<(), Failure> {
     match mounts_below(folder)?.first() {
         None => Ok(()),
-        Some(mount) => Err(Failure::new(format!("something is mounted on `{mount}`, in the cluster's folder"))
-            .help(format!("unmount it yourself (`umount {mount}`) if it is not needed"))),
+        Some(mount) => {
+            Err(Failure::new(format!("something is mounted on `{mount}`, in the cluster's folder"))
+                .help(format!("unmount it yourself (`umount {mount}`) if it is not needed")))
+        }
     }
 }
 
 fn mounts_below(folder: &Path) -> Result<Vec<String>, Failure> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").map_err(because("reading this machine's mounts"))?;
+    let text =
+        std::fs::read_to_string("/proc/self/mountinfo").map_err(because("reading this machine's mounts"))?;
     Ok(mount_points(&text).filter(|point| Path::new(point).starts_with(folder)).collect())
 }
 
@@ -60,7 +63,8 @@ mod tests {
 
     #[test]
     fn mount_points_are_read_with_their_blanks() {
-        let text = "22 1 0:21 / /sys rw,nosuid - sysfs sysfs rw\n30 1 8:1 /a /my\\040folder rw - ext4 /dev/a rw\n";
+        let text =
+            "22 1 0:21 / /sys rw,nosuid - sysfs sysfs rw\n30 1 8:1 /a /my\\040folder rw - ext4 /dev/a rw\n";
         assert_eq!(mount_points(text).collect::<Vec<_>>(), ["/sys", "/my folder"]);
     }
 }

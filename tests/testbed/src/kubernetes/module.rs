@@ -72,7 +72,8 @@ impl Go {
         struct Download {
             go_mod: PathBuf,
         }
-        let answer = self.run(&["mod", "download", "-json", &format!("k8s.io/kubernetes@v{version}")]).await?;
+        let answer =
+            self.run(&["mod", "download", "-json", &format!("k8s.io/kubernetes@v{version}")]).await?;
         let download: Download =
             serde_json::from_str(&answer).map_err(because("reading the answer of `go mod download`"))?;
         let path = download.go_mod;
@@ -89,9 +90,10 @@ impl Go {
 
 /// What Kubernetes asks for in another version than would be taken.
 fn overridden(upstream: &GoMod, chosen: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let asked = upstream.required.iter().filter(|(path, _)| {
-        !upstream.staged.contains(path) && !path.starts_with(OF_COREDNS)
-    });
+    let asked = upstream
+        .required
+        .iter()
+        .filter(|(path, _)| !upstream.staged.contains(path) && !path.starts_with(OF_COREDNS));
     let other = asked.filter(|(path, version)| chosen.get(*path).is_some_and(|taken| taken != *version));
     other.map(|(path, version)| (path.clone(), version.clone())).collect()
 }
@@ -102,7 +104,10 @@ fn text(upstream: &GoMod, kubernetes: &str, coredns: &str, older: &BTreeMap<Stri
     for program in KUBERNETES {
         let _ = writeln!(text, "\tk8s.io/kubernetes/cmd/{program}");
     }
-    let _ = write!(text, ")\n\nrequire (\n\tgithub.com/coredns/coredns v{coredns}\n\tk8s.io/kubernetes v{kubernetes}\n)\n");
+    let _ = write!(
+        text,
+        ")\n\nrequire (\n\tgithub.com/coredns/coredns v{coredns}\n\tk8s.io/kubernetes v{kubernetes}\n)\n"
+    );
     // Kubernetes 1.N.P publishes its libraries as 0.N.P.
     let library = kubernetes.strip_prefix("1.").unwrap_or(kubernetes);
     text.push_str("\nreplace (\n");
@@ -125,7 +130,8 @@ fn parse(text: &str) -> GoMod {
     let mut parsed = GoMod::default();
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or_default();
-        let words: Vec<&str> = line.split_whitespace().filter(|word| !matches!(*word, "require" | "replace")).collect();
+        let words: Vec<&str> =
+            line.split_whitespace().filter(|word| !matches!(*word, "require" | "replace")).collect();
         match words[..] {
             ["go", release] => parsed.go = release.to_owned(),
             [path, "=>", folder] if folder.starts_with("./") => parsed.staged.push(path.to_owned()),
@@ -188,7 +194,9 @@ replace (
         let pins = Pins::read(&root).unwrap();
         let text = std::fs::read_to_string(root.join(MODULE).join("go.mod")).unwrap();
         let ours = parse(&text);
-        for (path, pin) in [("k8s.io/kubernetes", "KUBERNETES_VERSION"), ("github.com/coredns/coredns", "COREDNS_VERSION")] {
+        for (path, pin) in
+            [("k8s.io/kubernetes", "KUBERNETES_VERSION"), ("github.com/coredns/coredns", "COREDNS_VERSION")]
+        {
             let help = "run `cargo xtask kubernetes-module`";
             assert_eq!(ours.required[path], format!("v{}", pins.get(pin).unwrap()), "{path}: {help}");
         }

@@ -217,4 +217,5 @@ fn search_path(debian: &Path) -> String {
 pub(super) const ADMINISTRATOR: &str = "administrator";
 
 /// Who else reaches the API with a certificate.
-pub(super) const USERS: [&str; 6] = [ADMINISTRATOR, "controller-manager", "scheduler", "proxy", "dns", "node"];
+pub(super) const USERS: [&str; 6] =
+    [ADMINISTRATOR, "controller-manager", "scheduler", "proxy", "dns", "node"];

@@ -41,7 +41,8 @@ pub(super) async fn build(cache: &Cache, workspace: &Path) -> Result<PathBuf, Fa
     let go = find_go(cache).await?;
     let mut asked = go_command(cache, &go)?;
     // Inside of the module this tells the release that builds it, which may be a newer one than what was found.
-    let release = program::output(asked.arg("version").current_dir(&module), "asking Go for its version").await?;
+    let release =
+        program::output(asked.arg("version").current_dir(&module), "asking Go for its version").await?;
     let flags = linker_flags(&version);
     let key = Key::new().with("kubernetes").with(&release).with(&flags).with_folder(&module)?;
     let log = cache.folder("logs")?.join("kubernetes-build.log");
@@ -51,8 +52,12 @@ pub(super) async fn build(cache: &Cache, workspace: &Path) -> Result<PathBuf, Fa
             command.current_dir(&module).args(["build", "-trimpath", "-ldflags", &flags, "-o"]).arg(&out);
             command.args(KUBERNETES.map(|name| format!("k8s.io/kubernetes/cmd/{name}")));
             command.args(OWN.map(|name| format!("./{name}")));
-            program::logged(&mut command, &format!("building Kubernetes {version} and CoreDNS from Go modules"), &log)
-                .await
+            program::logged(
+                &mut command,
+                &format!("building Kubernetes {version} and CoreDNS from Go modules"),
+                &log,
+            )
+            .await
         })
         .await
 }
@@ -146,6 +151,9 @@ mod tests {
     #[test]
     fn the_programs_are_told_their_version() {
         let flags = linker_flags("1.35.4");
-        assert!(flags.contains("version.gitVersion=v1.35.4 ") && flags.contains("version.gitMinor=35 "), "{flags}");
+        assert!(
+            flags.contains("version.gitVersion=v1.35.4 ") && flags.contains("version.gitMinor=35 "),
+            "{flags}"
+        );
     }
 }

@@ -36,7 +36,10 @@ async fn create_namespace(client: &Client) -> Result<String, Failure> {
     let attempted = "making a namespace";
     let namespace = json!({"metadata": {"generateName": format!("testbed-{NAME}-")}});
     let namespace: Namespace = serde_json::from_value(namespace).map_err(because(attempted))?;
-    let made = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.map_err(because(attempted))?;
+    let made = Api::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .map_err(because(attempted))?;
     let name = made.metadata.name.unwrap_or_default();
     // Pods need it, and it is made by the controller manager: asking for pods earlier costs a retry of some seconds.
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &name);
@@ -57,7 +60,8 @@ async fn prove(client: &Client, namespace: &str) -> Result<(), Failure> {
     deployments.create(&create, &deployment).await.map_err(because(attempted))?;
     let first = rolled_out(&deployments, &pods, "the first rollout").await?;
 
-    let log = pods.logs(&first[0], &LogParams::default()).await.map_err(because("reading the log of a pod"))?;
+    let log =
+        pods.logs(&first[0], &LogParams::default()).await.map_err(because("reading the log of a pod"))?;
     if !log.contains("workload 1 listens") {
         return Err(Failure::new("the log of a pod is not what the program in it wrote").evidence(&log));
     }
@@ -76,7 +80,11 @@ async fn prove(client: &Client, namespace: &str) -> Result<(), Failure> {
 }
 
 /// Waits until a rollout is over and none of the pods before it is left, and gives the names of the pods.
-async fn rolled_out(deployments: &Api<Deployment>, pods: &Api<Pod>, what: &str) -> Result<Vec<String>, Failure> {
+async fn rolled_out(
+    deployments: &Api<Deployment>,
+    pods: &Api<Pod>,
+    what: &str,
+) -> Result<Vec<String>, Failure> {
     let mut last = String::new();
     let over = async || {
         let deployment = deployments.get(NAME).await.ok()?;
@@ -99,11 +107,14 @@ async fn answers_by_name(pods: &Api<Pod>, pod: &str, wanted: &str) -> Result<(),
     let mut last = String::new();
     let answered = async || {
         let ran = run_in_pod(pods, pod, &["/workload", "get", &url]).await;
-        last = ran.as_ref().map_or_else(ToString::to_string, |ran| format!("{}{}{}", ran.output, ran.error, ran.end));
+        last = ran
+            .as_ref()
+            .map_or_else(ToString::to_string, |ran| format!("{}{}{}", ran.output, ran.error, ran.end));
         ran.ok().filter(|ran| ran.success && ran.output.trim() == wanted).map(drop)
     };
     let result = eventually(STEP, answered).await;
-    step(&format!("a pod to get `{wanted}` from the service `{NAME}`"), result).map_err(|failure| failure.evidence(&last))
+    step(&format!("a pod to get `{wanted}` from the service `{NAME}`"), result)
+        .map_err(|failure| failure.evidence(&last))
 }
 
 async fn remove(client: &Client, namespace: &str) -> Result<(), Failure> {

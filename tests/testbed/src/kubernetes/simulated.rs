@@ -88,7 +88,8 @@ impl SimulatedNode {
     /// When the API refuses.
     pub async fn remove(self) -> Result<(), Failure> {
         self.work.abort();
-        let removed = Api::<Node>::all(self.client.clone()).delete(&self.name, &DeleteParams::default()).await;
+        let removed =
+            Api::<Node>::all(self.client.clone()).delete(&self.name, &DeleteParams::default()).await;
         removed.map(drop).map_err(because(format!("removing the simulated node `{}`", self.name)))
     }
 }
@@ -138,7 +139,10 @@ async fn beat(client: &Client, name: &str) -> kube::Result<()> {
         "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": format!("{now:.6}")},
     });
     let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
-    leases.patch(name, &PatchParams::apply("testbed-simulated").force(), &Patch::Apply(&lease)).await.map(drop)
+    leases
+        .patch(name, &PatchParams::apply("testbed-simulated").force(), &Patch::Apply(&lease))
+        .await
+        .map(drop)
 }
 
 /// Gives every pod of the node the status of its fate, and lets go of those that are to end.
@@ -180,12 +184,12 @@ fn status(pod: &Pod, fate: Fate) -> Value {
     let ready = fate == Fate::Runs;
     let running = json!({"running": {"startedAt": now}});
     let waiting = |reason: &str, message: &str| json!({"waiting": {"reason": reason, "message": message}});
-    let ended = |code: i32, reason: &str| {
-        json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now}})
-    };
+    let ended = |code: i32, reason: &str| json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": now, "finishedAt": now}});
     let (phase, state, last) = match fate {
         Fate::Runs | Fate::NeverReady => ("Running", running, json!({})),
-        Fate::NoImage => ("Pending", waiting("ImagePullBackOff", "simulated: the image can't be pulled"), json!({})),
+        Fate::NoImage => {
+            ("Pending", waiting("ImagePullBackOff", "simulated: the image can't be pulled"), json!({}))
+        }
         Fate::Crashes => ("Running", waiting("CrashLoopBackOff", "simulated: it crashes"), ended(1, "Error")),
         Fate::Succeeds => ("Succeeded", ended(0, "Completed"), json!({})),
     };
@@ -208,9 +212,7 @@ fn status(pod: &Pod, fate: Fate) -> Value {
             json!(status)
         })
         .collect();
-    let condition = |kind: &str, value: bool| {
-        json!({"type": kind, "status": if value { "True" } else { "False" }, "lastTransitionTime": now})
-    };
+    let condition = |kind: &str, value: bool| json!({"type": kind, "status": if value { "True" } else { "False" }, "lastTransitionTime": now});
     json!({
         "phase": phase,
         "startTime": now,

@@ -69,7 +69,12 @@ fn archive(layer: &[u8], name: &str, command: &str, version: &str) -> std::io::R
     archive.into_inner()
 }
 
-fn append(archive: &mut tar::Builder<impl Write>, name: &str, mode: u32, content: &[u8]) -> std::io::Result<()> {
+fn append(
+    archive: &mut tar::Builder<impl Write>,
+    name: &str,
+    mode: u32,
+    content: &[u8],
+) -> std::io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);
     header.set_mode(mode);
