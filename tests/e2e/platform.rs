@@ -5,6 +5,8 @@
 #[path = "support.rs"]
 mod support;
 
+use std::process::Stdio;
+
 use reqwest::{Method, StatusCode, multipart};
 use serde_json::{Value, json};
 
@@ -28,7 +30,7 @@ const SERVICES: [&str; 12] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_comes_up_serves_tenants_and_goes_without_a_trace() {
     let platform = Platform::new("story");
-    platform.kernel(&["up"]);
+    two_at_once_bring_up_one(&platform);
     every_service_is_ready(&platform).await;
     running_it_again_changes_nothing(&platform).await;
     smoke_is_green_and_red_when_a_service_is_gone(&platform);
@@ -46,6 +48,18 @@ async fn a_platform_comes_up_serves_tenants_and_goes_without_a_trace() {
 
     drop((acme, rival));
     down_leaves_only_data(&platform);
+}
+
+/// Two people, or a person and an editor: the second `up` joins the first.
+fn two_at_once_bring_up_one(platform: &Platform) {
+    let start = || {
+        let mut command = platform.command(&["up"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for up in [start(), start()] {
+        let output = up.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", describe(&output));
+    }
 }
 
 async fn every_service_is_ready(platform: &Platform) {

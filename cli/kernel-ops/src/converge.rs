@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use kernel_core::diagnostic::Diagnostic;
 use kernel_core::event::{Event, Problem};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::{ProjectName, ServiceName};
@@ -60,17 +61,26 @@ pub struct Change {
 /// What stood in the way, all of it.
 pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) -> Result<Change, Failure> {
     let mut desired = wanted(platform, work.host, work.events)?;
-    if !settings.services.is_empty() {
-        let chosen = select::with_dependencies(&platform.project, &settings.services)?;
-        desired.items.retain(|item| chosen.contains(item.name.as_str()));
-    }
+    let chosen = match settings.services.as_slice() {
+        [] => None,
+        services => Some(select::with_dependencies(&platform.project, services)?),
+    };
+    let narrow = |desired: &mut Desired| {
+        desired.items.retain(|item| chosen.as_ref().is_none_or(|chosen| chosen.contains(item.name.as_str())));
+    };
+    narrow(&mut desired);
     for item in desired.items.iter().filter(|item| matches!(item.kind, DesiredKind::Embedded)) {
         let by = "answered for by the embedded default of the services that use it".to_owned();
         work.events.emit(Event::Embedded { service: item.name.clone(), by });
     }
     let options = options(settings);
     let whole = settings.services.is_empty();
-    let change = converge(&desired, options, work).await?;
+    let again = || {
+        let mut desired = wanted_again(platform, work.host)?;
+        narrow(&mut desired);
+        Ok(desired)
+    };
+    let change = converge(&desired, again, options, work).await?;
     if whole && !settings.remove_orphans {
         tell_orphans(&desired, &change.before, work.events);
     }
@@ -104,7 +114,7 @@ pub async fn restart(
     desired.items.retain(|item| reachable.contains(item.name.as_str()));
     let mut options = options(settings);
     options.restart = names(&desired, &chosen);
-    converge(&desired, options, work).await
+    converge(&desired, || Ok(desired.clone()), options, work).await
 }
 
 /// Ends services and keeps what is known of them.
@@ -120,7 +130,7 @@ pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>
         // Whom a stopped unit would need is no reason to refuse.
         item.depends_on.clear();
     }
-    converge(&desired, options(settings), work).await
+    converge(&desired, || Ok(desired.clone()), options(settings), work).await
 }
 
 /// Removes everything that runs for a project, and with `volumes` its data too. Needs no files: a project whose
@@ -130,7 +140,8 @@ pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>
 /// What stood in the way.
 pub async fn down(project: &ProjectName, volumes: bool, work: Work<'_>) -> Result<Change, Failure> {
     let options = PlanOptions { remove_data: volumes, ..PlanOptions::default() };
-    converge(&Desired::nothing(project.clone()), options, work).await
+    let nothing = Desired::nothing(project.clone());
+    converge(&nothing, || Ok(nothing.clone()), options, work).await
 }
 
 fn options(settings: &ChangeSettings) -> PlanOptions {
@@ -146,13 +157,21 @@ fn options(settings: &ChangeSettings) -> PlanOptions {
 /// # Errors
 /// Everything that is wrong with the project for this engine, or what is missing on this machine.
 pub fn wanted(platform: &Platform, host: &dyn Host, events: &Events) -> Result<Desired, Failure> {
+    let (desired, warnings) = desired(platform, host)?;
+    for warning in &warnings {
+        events.emit(Event::Problem(Problem::from(warning)));
+    }
+    Ok(desired)
+}
+
+/// The same without its warnings, which were told before.
+fn wanted_again(platform: &Platform, host: &dyn Host) -> Result<Desired, Failure> {
+    desired(platform, host).map(|(desired, _)| desired)
+}
+
+fn desired(platform: &Platform, host: &dyn Host) -> Result<(Desired, Vec<Diagnostic>), Failure> {
     match host.desired(&platform.project) {
-        Ok((desired, warnings)) => {
-            for warning in &warnings {
-                events.emit(Event::Problem(Problem::from(warning)));
-            }
-            Ok(desired)
-        }
+        Ok(wanted) => Ok(wanted),
         Err(WantedError::Files(diagnostics)) => Err(Failure::in_files(diagnostics, platform.sources.clone())),
         Err(WantedError::Surroundings(error)) => Err(engine_failure(&error)),
     }
@@ -183,26 +202,48 @@ fn tell_orphans(desired: &Desired, observed: &Observed, events: &Events) {
     }
 }
 
-async fn converge(desired: &Desired, options: PlanOptions, work: Work<'_>) -> Result<Change, Failure> {
-    let engine = work.host.engine();
-    let before = engine.observe().await.map_err(|error| engine_failure(&error))?;
-    let plan = plan(desired, &before, &options).map_err(|error| {
+/// How often a plan is made anew because another command changed the project while it was carried out.
+const JOINS: usize = 5;
+
+/// Observes, plans, carries out. When another command is at work on the same project, the two meet: `again` says what
+/// is wanted now that the other has, perhaps, built what was stale; what it has started is seen by the next look, and
+/// only the rest is done.
+async fn converge(
+    desired: &Desired,
+    again: impl Fn() -> Result<Desired, Failure>,
+    options: PlanOptions,
+    work: Work<'_>,
+) -> Result<Change, Failure> {
+    let mut change = look(desired, &options, work).await?;
+    if work.dry_run {
+        DryRun.show(&change.plan, work.events);
+        return Ok(change);
+    }
+    for attempt in 0.. {
+        if change.plan.is_empty() {
+            break;
+        }
+        work.events.emit(Event::PlanMade { plan: change.plan.clone(), dry_run: false });
+        let outcome = execute(work.host.engine(), &change.plan, work.events, work.cancel).await;
+        let overtaken = outcome.exit_code() == ExitCode::Conflict && options.restart.is_empty();
+        if !overtaken || attempt == JOINS || work.cancel.is_cancelled() {
+            return judge(&outcome, &change.plan, work.command).map_or(Ok(change), Err);
+        }
+        let message =
+            "another command works on this project too: looking again at what is left to do".to_owned();
+        work.events.emit(Event::Notice { message });
+        change.plan = look(&again()?, &options, work).await?.plan;
+    }
+    Ok(change)
+}
+
+async fn look(desired: &Desired, options: &PlanOptions, work: Work<'_>) -> Result<Change, Failure> {
+    let before = work.host.engine().observe().await.map_err(|error| engine_failure(&error))?;
+    let plan = plan(desired, &before, options).map_err(|error| {
         let help = "correct `depends_on` in the Compose file";
         Failure::new(ExitCode::Usage, problem(codes::NO_PLAN, format!("can't plan: {error}"), help))
     })?;
-    if work.dry_run {
-        DryRun.show(&plan, work.events);
-        return Ok(Change { plan, before });
-    }
-    if plan.is_empty() {
-        return Ok(Change { plan, before });
-    }
-    work.events.emit(Event::PlanMade { plan: plan.clone(), dry_run: false });
-    let outcome = execute(engine, &plan, work.events, work.cancel).await;
-    match judge(&outcome, &plan, work.command) {
-        None => Ok(Change { plan, before }),
-        Some(failure) => Err(failure),
-    }
+    Ok(Change { plan, before })
 }
 
 fn judge(outcome: &Outcome, plan: &Plan, command: &str) -> Option<Failure> {

@@ -51,9 +51,9 @@ pub async fn up(
     let client = engine.client();
     let existing = client.inspect_container(&name, None).await.ok();
     let labels = existing.as_ref().and_then(|found| found.config.as_ref()?.labels.as_ref());
-    if labels.is_some_and(|labels| !labels.contains_key(PART)) {
-        return Err(Failure::new(format!("a container `{name}` is there that is not the testbed's"))
-            .help(format!("rename or remove it: `docker rm {name}`")));
+    if labels.is_some_and(|labels| !engine.is_ours(labels)) {
+        let failure = Failure::new(format!("a container `{name}` is there that is not this testbed's"));
+        return Err(failure.help(format!("rename or remove it: `docker rm {name}`")));
     }
     let current = labels.and_then(|labels| labels.get(SPECIFICATION)) == Some(&specification);
     if !current {

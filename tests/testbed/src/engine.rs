@@ -29,7 +29,7 @@ const STOP: Duration = Duration::from_secs(30);
 /// by its name, and can be removed when ours is stopped.
 const BRIDGE: &str = "kernel-testbed";
 /// The address of the bridge and its network.
-const BRIDGE_NETWORK: &str = "10.213.0.1/24";
+const BRIDGE_NETWORK: &str = "10.214.0.1/24";
 
 /// An Engine that answers.
 #[derive(Clone, Debug)]
@@ -119,6 +119,12 @@ impl Engine {
     #[must_use]
     pub fn labels(&self) -> HashMap<String, String> {
         HashMap::from([(LABEL.to_owned(), self.scope.clone())])
+    }
+
+    /// Whether something with these labels is ours.
+    #[must_use]
+    pub fn is_ours(&self, labels: &HashMap<String, String>) -> bool {
+        labels.get(LABEL) == Some(&self.scope)
     }
 
     /// A filter that finds what is ours.

@@ -3,7 +3,7 @@
 //! `slow` and `cut` are done to the part's own end of the network; clients need not know. Everything is undone by
 //! [`Fault::heal`], and by the next `up`.
 
-use crate::container::{self, Once, PART};
+use crate::container::{self, Once};
 use crate::engine::Engine;
 use crate::failure::{Failure, because};
 use crate::part::{self, Part};
@@ -137,8 +137,8 @@ impl Fault {
         let inspected = self.engine.client().inspect_container(&name, None).await;
         let found = inspected.map_err(because(format!("looking at {}", self.part.name)))?;
         let config = found.config.unwrap_or_default();
-        if !config.labels.is_some_and(|labels| labels.contains_key(PART)) {
-            return Err(Failure::new(format!("the container `{name}` is not the testbed's")));
+        if !config.labels.is_some_and(|labels| self.engine.is_ours(&labels)) {
+            return Err(Failure::new(format!("the container `{name}` is not this testbed's")));
         }
         let image = config.image.unwrap_or_default();
         let program = Once::new(&image, words).network(format!("container:{name}")).capability("NET_ADMIN");

@@ -23,6 +23,8 @@ use crate::program;
 
 /// The prefix of every image that the testbed makes: nothing of ours can be taken for an upstream image.
 pub const PREFIX: &str = "kernel-testbed/";
+/// The folder of what several parts' programs `fetch` share.
+const SHARED: &str = "lib";
 /// The label that tells what an image was made from.
 const KEY: &str = "kernel.testbed.key";
 /// The label that tells which version is really inside.
@@ -98,20 +100,14 @@ impl Images<'_> {
     /// # Errors
     /// When it can't be made: says which step failed and what that step said last.
     pub async fn of(&self, part: &Part, base: &str) -> Result<Image, Failure> {
-        let folder = self.folder.join(part.name);
-        let texts = self.texts(&folder)?;
-        let pins: Vec<(&str, &str)> = self.pins.mentioned(&texts).collect();
-        let mut key = Key::new().with(base).with_folder(&folder)?;
-        for (name, value) in &pins {
-            key = key.with(name).with(value);
-        }
+        let key = self.key(part)?.with(base);
         let name = format!("{PREFIX}{}:{}", part.repository, self.pins.get(part.pin)?);
         let _lock = self.cache.lock(&format!("image-{}", part.name)).await?;
         if let Some(version) = self.made_from(&name, &key).await {
             return Ok(Image { name, version });
         }
-        let fetched = self.fetch(part, &folder, &pins).await?;
-        let build = self.build(part, &folder, fetched.as_deref(), base, &pins).await?;
+        let fetched = self.fetch(part).await?;
+        let build = self.build(part, fetched.as_deref(), base).await?;
         let version = container::once(self.engine, &Once::new(&build, &[VERSION_PROGRAM])).await?;
         let version = version.trim().to_owned();
         if version.is_empty() || version.contains(['"', '\n']) {
@@ -131,50 +127,47 @@ impl Images<'_> {
         (labels.get(KEY)? == &key.text()).then(|| labels.get(VERSION).cloned())?
     }
 
-    fn texts(&self, folder: &Path) -> Result<String, Failure> {
-        let read =
-            |path: &PathBuf| std::fs::read(path).map_err(because(format!("reading `{}`", path.display())));
-        let files = crate::cache::files_below(folder)?;
-        let texts: Result<Vec<Vec<u8>>, Failure> = files.iter().map(read).collect();
-        Ok(String::from_utf8_lossy(&texts?.concat()).into_owned())
-    }
-
-    /// What the part needs from package registries, when it has a program `fetch`.
-    async fn fetch(
-        &self,
-        part: &Part,
-        folder: &Path,
-        pins: &[(&str, &str)],
-    ) -> Result<Option<PathBuf>, Failure> {
+    /// The folder of what the part needs from package registries, fetched when it is not there; `None` for a part
+    /// without a program `fetch`.
+    ///
+    /// # Errors
+    /// When it can't be fetched.
+    pub async fn fetch(&self, part: &Part) -> Result<Option<PathBuf>, Failure> {
+        let folder = self.folder.join(part.name);
         let fetch = folder.join("fetch");
         if !fetch.exists() {
             return Ok(None);
         }
-        let mut key = Key::new().with(part.name).with(debian::RELEASE).with_folder(folder)?;
-        for (name, value) in pins {
-            key = key.with(name).with(value);
-        }
+        let key = self.key(part)?.with("fetched").with(debian::RELEASE);
         let downloads = self.cache.folder("downloads")?;
         let log = self.cache.folder("logs")?.join(format!("fetch-{}.log", part.name));
+        let texts = texts(&folder)?;
         let make = async |out: PathBuf| {
             let mut command = Command::new(&fetch);
-            command.current_dir(folder).env("OUT", &out).env("CACHE", &downloads).envs(pins.iter().copied());
+            command.current_dir(&folder).env("OUT", &out).env("CACHE", &downloads);
+            command.envs(self.pins.mentioned(&texts));
             program::logged(&mut command, &format!("fetching what {} is made of", part.name), &log).await
         };
         self.cache.entry("fetched", &key, make).await.map(Some)
     }
 
-    async fn build(
-        &self,
-        part: &Part,
-        folder: &Path,
-        fetched: Option<&Path>,
-        base: &str,
-        pins: &[(&str, &str)],
-    ) -> Result<String, Failure> {
+    /// What a part is made from, but for the base.
+    fn key(&self, part: &Part) -> Result<Key, Failure> {
+        let folder = self.folder.join(part.name);
+        let mut key =
+            Key::new().with(part.name).with_folder(&folder)?.with_folder(&self.folder.join(SHARED))?;
+        for (name, value) in self.pins.mentioned(&texts(&folder)?) {
+            key = key.with(name).with(value);
+        }
+        Ok(key)
+    }
+
+    async fn build(&self, part: &Part, fetched: Option<&Path>, base: &str) -> Result<String, Failure> {
+        let folder = self.folder.join(part.name);
+        let texts = texts(&folder)?;
         let context = self.cache.folder("contexts")?.join(format!("{}.tar", part.name));
-        pack(folder, fetched, &context).await?;
-        let arguments = pins.iter().copied().chain([("BASE", base)]);
+        pack(&folder, fetched, &context).await?;
+        let arguments = self.pins.mentioned(&texts).chain([("BASE", base)]);
         let tag = format!("{PREFIX}build/{}:latest", part.name);
         let options = BuildImageOptions {
             dockerfile: "Dockerfile".to_owned(),
@@ -223,6 +216,13 @@ impl Images<'_> {
         let body = bollard::body_full(context.into());
         follow(self.engine.client().build_image(options, None, Some(body)), &attempted).await
     }
+}
+
+/// All that a part's files say, to see which pins they name.
+fn texts(folder: &Path) -> Result<String, Failure> {
+    let read = |path: &PathBuf| std::fs::read(path).map_err(because(format!("reading `{}`", path.display())));
+    let texts: Result<Vec<Vec<u8>>, Failure> = crate::cache::files_below(folder)?.iter().map(read).collect();
+    Ok(String::from_utf8_lossy(&texts?.concat()).into_owned())
 }
 
 /// Listens to a build until it ends. A failed one says so in its stream only.

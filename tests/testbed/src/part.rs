@@ -22,7 +22,8 @@ pub struct Part {
     pub ports: &'static [(u16, u16)],
     /// Folders that keep their content as long as the container is there, restarts included.
     pub data: &'static [&'static str],
-    /// Folders in memory, with their mount options.
+    /// Folders in memory, with their mount options. Over a folder of the image some engines go by that folder's mode
+    /// when no owner is named.
     pub memory: &'static [(&'static str, &'static str)],
     /// Files of the workspace that it reads.
     pub files: &'static [(&'static str, &'static str)],
@@ -115,9 +116,13 @@ pub const PARTS: &[Part] = &[
         pin: "KAFKA_VERSION",
         repository: "apache/kafka",
         user: "1000:1000",
-        ports: &[(29092, 29092)],
+        ports: &[(9092, 29092)],
         data: &["/var/lib/kafka/data"],
-        memory: &[TEMPORARY, ("/opt/kafka/config", "mode=1777"), ("/opt/kafka/logs", "size=64m,mode=1777")],
+        memory: &[
+            TEMPORARY,
+            ("/opt/kafka/config", "mode=0755,uid=1000,gid=1000"),
+            ("/opt/kafka/logs", "size=64m,mode=0755,uid=1000,gid=1000"),
+        ],
         files: &[],
         entrypoint: None,
         command: None,
@@ -127,8 +132,8 @@ pub const PARTS: &[Part] = &[
                 ("KAFKA_PROCESS_ROLES", "broker,controller"),
                 ("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@127.0.0.1:9093"),
                 ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
-                // Clients of this machine come by 29092, containers of the network by 19092.
-                ("KAFKA_LISTENERS", "HOST://:29092,INSIDE://:19092,CONTROLLER://127.0.0.1:9093"),
+                // Clients of this machine come by 29092 (9092 inside), containers of the network by 19092.
+                ("KAFKA_LISTENERS", "HOST://:9092,INSIDE://:19092,CONTROLLER://127.0.0.1:9093"),
                 ("KAFKA_ADVERTISED_LISTENERS", "HOST://127.0.0.1:29092,INSIDE://kernel-testbed-kafka:19092"),
                 (
                     "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
@@ -154,7 +159,7 @@ pub const PARTS: &[Part] = &[
         user: "100:101",
         ports: &[(5672, 25672), (15672, 25673)],
         data: &["/var/lib/rabbitmq"],
-        memory: &[TEMPORARY, ("/var/log/rabbitmq", "size=16m,mode=1777")],
+        memory: &[TEMPORARY, ("/var/log/rabbitmq", "size=16m,mode=0755,uid=100,gid=101")],
         files: &[],
         entrypoint: None,
         command: None,
@@ -180,8 +185,8 @@ pub const PARTS: &[Part] = &[
         data: &["/var/lib/clickhouse"],
         memory: &[
             TEMPORARY,
-            ("/etc/clickhouse-server/users.d", "mode=1777"),
-            ("/var/log/clickhouse-server", "size=64m,mode=1777"),
+            ("/etc/clickhouse-server/users.d", "mode=0755,uid=101,gid=101"),
+            ("/var/log/clickhouse-server", "size=64m,mode=0755,uid=101,gid=101"),
         ],
         files: &[],
         entrypoint: None,
@@ -211,8 +216,8 @@ pub const PARTS: &[Part] = &[
             "/bin/sh",
             "-c",
             "umask 077 && printf '%s' \"$S3_CONFIG\" > /tmp/s3.json && mkdir -p /var/tmp/weed && \
-             exec weed server -dir=/var/tmp/weed -ip=seaweedfs -ip.bind=0.0.0.0 -volume.max=16 \
-             -filer -s3 -s3.config=/tmp/s3.json",
+             exec weed server -dir=/var/tmp/weed -ip=seaweedfs -ip.bind=0.0.0.0 -master.electionTimeout=1s \
+             -volume.max=16 -volume.preStopSeconds=1 -filer -s3 -s3.config=/tmp/s3.json",
         ]),
         command: Some(&[]),
         environment: |passwords| {
@@ -238,9 +243,9 @@ pub const PARTS: &[Part] = &[
         data: &[],
         memory: &[
             TEMPORARY,
-            ("/home/vault", "mode=1777"),
-            ("/vault/file", "mode=1777"),
-            ("/vault/logs", "mode=1777"),
+            ("/home/vault", "mode=0755,uid=100,gid=1000"),
+            ("/vault/file", "mode=0755,uid=100,gid=1000"),
+            ("/vault/logs", "mode=0755,uid=100,gid=1000"),
         ],
         files: &[],
         entrypoint: None,
@@ -276,6 +281,21 @@ pub const PARTS: &[Part] = &[
         command: Some(&["--config=/goff/relay.yaml"]),
         environment: |_| Vec::new(),
         variables: |_| vec![("TEST_FLAGS_URL", "http://127.0.0.1:21031".to_owned())],
+    },
+    // Not kept running: tests start Envoys of their own from its program, Compose files from its image.
+    Part {
+        name: "envoy",
+        pin: "ENVOY_VERSION",
+        repository: "envoyproxy/envoy",
+        user: "101:101",
+        ports: &[],
+        data: &[],
+        memory: &[],
+        files: &[],
+        entrypoint: None,
+        command: None,
+        environment: |_| Vec::new(),
+        variables: |_| Vec::new(),
     },
 ];
 

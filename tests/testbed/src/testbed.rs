@@ -21,6 +21,8 @@ const BUILDS: usize = 3;
 /// The program of every image that proves it through the part's own client.
 const ROUND_TRIP: &str = "/usr/local/bin/round-trip";
 
+/// The part whose program tests start themselves.
+const ENVOY: &str = "envoy";
 /// The name of the Docker Engine among the parts.
 pub const DOCKER: &str = "docker";
 /// The name of the cluster among the parts.
@@ -129,12 +131,7 @@ impl Testbed {
         if let Err(failure) = engine::compose(&self.cache).await {
             return vec![(DOCKER.to_owned(), failure)];
         }
-        let images = Images {
-            engine: &engine,
-            cache: &self.cache,
-            folder: self.root.join("tests/testbed/images"),
-            pins: &self.pins,
-        };
+        let images = self.images(&engine);
         if parts.is_empty() {
             return Vec::new();
         }
@@ -178,6 +175,11 @@ impl Testbed {
         join_all(work).await.into_iter().flatten().collect()
     }
 
+    fn images<'a>(&'a self, engine: &'a Engine) -> Images<'a> {
+        let folder = self.root.join("tests/testbed/images");
+        Images { engine, cache: &self.cache, folder, pins: &self.pins }
+    }
+
     async fn run(
         &self,
         engine: &Engine,
@@ -186,7 +188,7 @@ impl Testbed {
         passwords: &Passwords,
     ) -> Result<(), Failure> {
         if part.ports.is_empty() {
-            return Ok(());
+            return self.prove(engine, part, image, passwords).await;
         }
         container::up(engine, &self.root, part, image, passwords).await?;
         if self.prove(engine, part, image, passwords).await.is_ok() {
@@ -268,6 +270,12 @@ impl Testbed {
                 let told = (part.variables)(&passwords);
                 variables.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
             }
+            if part.name == ENVOY
+                && self.version(&engine, part).await?.is_some()
+                && let Some(fetched) = self.images(&engine).fetch(part).await?
+            {
+                variables.push(("TEST_ENVOY_BIN".to_owned(), fetched.join("envoy").display().to_string()));
+            }
         }
         Ok(variables)
     }
@@ -292,9 +300,8 @@ impl Testbed {
             let pin = self.pins.get(part.pin)?;
             let mut line = Line::absent(part.name, pin);
             if let Some(engine) = &engine {
-                let name = format!("{}{}:{pin}", image::PREFIX, part.repository);
-                if let Some(labels) = image::labels(engine, &name).await {
-                    line.version = labels.get(image::VERSION).cloned().unwrap_or_default();
+                if let Some(version) = self.version(engine, part).await? {
+                    line.version = version;
                     line.state = self.state(engine, part).await;
                 }
                 if line.state == "running" {
@@ -313,6 +320,13 @@ impl Testbed {
         }
         lines.push(line);
         Ok(lines)
+    }
+
+    /// The version that is really in a part's image; `None` when it was not made.
+    async fn version(&self, engine: &Engine, part: &Part) -> Result<Option<String>, Failure> {
+        let name = format!("{}{}:{}", image::PREFIX, part.repository, self.pins.get(part.pin)?);
+        let labels = image::labels(engine, &name).await;
+        Ok(labels.and_then(|labels| labels.get(image::VERSION).cloned()))
     }
 
     async fn state(&self, engine: &Engine, part: &Part) -> String {
