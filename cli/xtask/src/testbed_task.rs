@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
-use testbed::{Failure, Failures, Fault, Selection, Testbed};
+use testbed::{Failure, Failures, Fault, Selection, Testbed, kubernetes};
 
 /// What can be done with the testbed.
 #[derive(Subcommand)]
@@ -23,7 +23,7 @@ pub enum Command {
         /// What to do
         #[arg(value_enum)]
         what: What,
-        /// The part, such as `kafka`
+        /// The part, such as `kafka` or `kube-scheduler`
         part: String,
     },
 }
@@ -66,7 +66,7 @@ pub fn run(root: &Path, command: &Command) -> Result<(), String> {
 
 /// Writes the Go module that the cluster's programs are built from.
 pub fn generate_kubernetes_module(root: &Path) -> Result<(), String> {
-    runtime()?.block_on(testbed::kubernetes::generate_module(root)).map_err(text)
+    runtime()?.block_on(kubernetes::generate_module(root)).map_err(text)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
@@ -92,6 +92,9 @@ async fn work(root: &Path, command: &Command) -> Result<(), String> {
 }
 
 async fn fault(what: What, part: &str) -> Result<(), Failure> {
+    if let Some(part) = kubernetes::Part::find(part) {
+        return fault_in_cluster(what, part).await;
+    }
     let part = Fault::of(part).await?;
     match what {
         What::Pause => part.pause().await,
@@ -103,6 +106,25 @@ async fn fault(what: What, part: &str) -> Result<(), Failure> {
         What::Slow => part.slow().await,
         What::Cut => part.cut().await,
         What::Heal => part.heal().await,
+    }
+}
+
+async fn fault_in_cluster(what: What, part: kubernetes::Part) -> Result<(), Failure> {
+    let cluster = kubernetes::Cluster::from_environment()?;
+    match what {
+        What::Pause => cluster.pause(part),
+        What::Resume => cluster.resume(part),
+        What::Stop => cluster.stop(part).await,
+        What::Kill => cluster.kill(part).await,
+        What::Start => cluster.start(part),
+        What::Restart => {
+            cluster.stop(part).await?;
+            cluster.start(part)
+        }
+        What::Slow | What::Cut | What::Heal => {
+            let failure = Failure::new(format!("{} has no network of its own to slow or cut", part.name()));
+            Err(failure.help("pause it instead: its connections stay open and it answers nobody"))
+        }
     }
 }
 

@@ -219,13 +219,14 @@ impl Testbed {
     /// # Errors
     /// When something does not end.
     pub async fn down(&self, say: Say<'_>) -> Result<(), Failure> {
-        Cluster::of(&self.cache)?.down().await?;
+        // One that does not end does not keep the others up.
+        let cluster = Cluster::of(&self.cache)?.down().await;
         if let Some(engine) = Engine::find(&self.cache).await {
             container::remove_all(&engine).await?;
             say(DOCKER, "containers and networks are removed");
         }
         engine::stop(&self.cache).await?;
-        Ok(())
+        cluster
     }
 
     /// Takes everything down and removes all that was ever made, images included.

@@ -2,6 +2,7 @@
 //!
 //! These tests run when `KUBECONFIG` is the testbed's: `eval "$(cargo xtask testbed env)"`. Else each says that it was
 //! left out. They share one cluster and break its programs, so one runs at a time.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

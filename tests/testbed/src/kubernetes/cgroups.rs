@@ -129,14 +129,14 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Version 2 of control groups has one hierarchy, version 1 one per controller. Several names of one are given once.
+/// Version 2 of control groups has one hierarchy, version 1 one per controller. Other names of one are links.
 fn hierarchies() -> Vec<PathBuf> {
     let root = PathBuf::from(ROOT);
     if is_unified() {
         return vec![root];
     }
-    // Version 2 may be mounted beside version 1, without controllers; nothing of the cluster looks there.
-    folders_in(&root).into_iter().filter(|folder| !folder.join("cgroup.controllers").exists()).collect()
+    // Version 2 may be mounted beside version 1, without controllers: it counts like any other, since runc uses it.
+    folders_in(&root)
 }
 
 fn is_unified() -> bool {

@@ -28,6 +28,8 @@ pub const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 213, 64, 1);
 pub const PODS: &str = "10.213.128.0/17";
 /// The name of the link on the machine's side.
 pub const LINK: &str = "ktb-host";
+/// What the kernel tells of [`LINK`].
+const LINK_FOLDER: &str = "/sys/class/net/ktb-host";
 const NODE_LINK: &str = "ktb-node";
 /// How many bits of the two link addresses are the network's.
 const LINK_PREFIX: u8 = 30;
@@ -70,26 +72,17 @@ impl Node {
         // What the machine mounts later is seen in here; what is mounted in here is not seen by the machine.
         command.args(["--net", "--mount", "--propagation", "slave", "sleep", "infinity"]);
         self.holder.start(&mut command)?;
-        let holder = self.holder_in_its_namespaces().await?;
+        self.holder_in_its_namespaces().await?;
 
-        // The first thing that the machine sees says whose it is, in one step.
-        let pid = holder.to_string();
-        ip(&[
-            "link",
-            "add",
-            "name",
-            LINK,
-            "alias",
-            &self.owner,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            NODE_LINK,
-            "netns",
-            &pid,
-        ])
-        .await?;
+        // Made inside and handed out when it says whose it is: the machine never sees a link of nobody's.
+        let outside = std::process::id().to_string();
+        for arguments in [
+            &["link", "add", "name", LINK, "type", "veth", "peer", "name", NODE_LINK][..],
+            &["link", "set", LINK, "alias", &self.owner],
+            &["link", "set", LINK, "netns", &outside],
+        ] {
+            self.run("ip", arguments).await?;
+        }
         let (machine, node) = (MACHINE_ADDRESS.to_string(), NODE_ADDRESS.to_string());
         ip(&["address", "add", &format!("{machine}/{LINK_PREFIX}"), "dev", LINK]).await?;
         ip(&["link", "set", LINK, "up"]).await?;
@@ -149,7 +142,7 @@ impl Node {
     }
 
     /// Waits until the holder has left the machine's network namespace.
-    async fn holder_in_its_namespaces(&self) -> Result<u32, Failure> {
+    async fn holder_in_its_namespaces(&self) -> Result<(), Failure> {
         let machine =
             std::fs::read_link("/proc/self/ns/net").map_err(because("reading this process's namespace"))?;
         let entered = async || {
@@ -157,7 +150,7 @@ impl Node {
             let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
             let namespace = std::fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
             // `unshare` has done its work when it has become `sleep`.
-            (command.trim() == "sleep" && namespace != machine).then_some(pid)
+            (command.trim() == "sleep" && namespace != machine).then_some(())
         };
         crate::daemon::eventually(std::time::Duration::from_secs(10), entered).await.ok_or_else(|| {
             Failure::new("making the namespaces of the cluster's node: `unshare` did not")
@@ -169,7 +162,11 @@ impl Node {
     /// Fails when another testbed's cluster runs, or when the machine routes a part of our range elsewhere.
     async fn require_free_range(&self) -> Result<(), Failure> {
         match link_owner() {
-            None => {}
+            None if !Path::new(LINK_FOLDER).exists() => {}
+            None => {
+                return Err(Failure::new(format!("a link `{LINK}` that is not a testbed's is in the way"))
+                    .help(format!("remove it: `ip link delete {LINK}`")));
+            }
             Some(owner) if owner == self.owner => {
                 return Err(Failure::new(format!("the link `{LINK}` of an earlier cluster is still there"))
                     .help("take the testbed down, then try again"));
@@ -233,8 +230,8 @@ impl Node {
 
 /// The cache folder of the testbed that the machine's end of the link belongs to, if there is one.
 pub(super) fn link_owner() -> Option<String> {
-    let alias = std::fs::read_to_string(format!("/sys/class/net/{LINK}/ifalias")).ok()?;
-    Some(alias.trim().to_owned())
+    let alias = std::fs::read_to_string(Path::new(LINK_FOLDER).join("ifalias")).ok()?;
+    Some(alias.trim().to_owned()).filter(|owner| !owner.is_empty())
 }
 
 async fn ip(arguments: &[&str]) -> Result<(), Failure> {

@@ -43,7 +43,13 @@ impl Part {
         Self::Dns,
     ];
 
-    /// Its name in logs and messages.
+    /// The one of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.name() == name)
+    }
+
+    /// Its name in messages, which is that of its program.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
