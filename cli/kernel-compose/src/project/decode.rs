@@ -12,20 +12,28 @@ use super::service::{
 };
 use super::value::Variable;
 use super::{KernelSettings, Project, Resource};
+use crate::environment::Environment;
 use crate::normalise::units;
 use crate::select::texts;
 use crate::tree::{Entry, Node};
 
 /// Types a canonical tree.
-pub fn decode(model: Node, name: &str, directory: &str, hidden: BTreeMap<String, Vec<String>>) -> Project {
+pub fn decode(
+    model: Node,
+    name: &str,
+    directory: &str,
+    hidden: &BTreeMap<String, Node>,
+    environment: &Environment,
+) -> Project {
     let services = entries(model.get("services")).map(|entry| (entry.key.clone(), service(entry))).collect();
-    let resources =
-        |kind: &str| entries(model.get(kind)).map(|entry| (entry.key.clone(), resource(entry))).collect();
+    let resources = |kind: &str| {
+        entries(model.get(kind)).map(|entry| (entry.key.clone(), resource(entry, environment))).collect()
+    };
     Project {
         name: name.to_owned(),
         directory: directory.to_owned(),
         services,
-        hidden,
+        hidden: hidden.iter().map(|(name, service)| (name.clone(), texts(service.get("profiles")))).collect(),
         networks: resources("networks"),
         volumes: resources("volumes"),
         secrets: resources("secrets"),
@@ -220,14 +228,20 @@ fn resources(node: &Node) -> Resources {
     }
 }
 
-fn resource(entry: &Entry) -> Resource {
+fn resource(entry: &Entry, environment: &Environment) -> Resource {
     let node = &entry.value;
+    let content = match (text(node, "content"), text(node, "environment")) {
+        (Some(content), _) => Some(content),
+        (None, Some(variable)) => environment.get(&variable).map(str::to_owned),
+        (None, None) => None,
+    };
     Resource {
         key: entry.key.clone(),
         name: text(node, "name").unwrap_or_default(),
         external: truth(node, "external"),
         driver: text(node, "driver"),
         file: text(node, "file"),
+        content: content.map(Secret::new),
         internal: truth(node, "internal"),
         labels: map(node.get("labels")),
         span: entry.key_span,
@@ -250,7 +264,7 @@ fn variables(node: Option<&Node>) -> Vec<Variable> {
 
 fn entries(node: Option<&Node>) -> impl Iterator<Item = &Entry> {
     let mapping = node.and_then(Node::as_mapping);
-    mapping.into_iter().flatten().filter(|entry| !entry.key.starts_with("x-"))
+    mapping.into_iter().flatten()
 }
 
 fn items(node: Option<&Node>) -> impl Iterator<Item = &Node> {
