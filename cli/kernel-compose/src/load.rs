@@ -117,9 +117,9 @@ fn run(
     }
 
     let mut model = normalise::file(tree, base, Steps::All, diagnostics);
+    validate::model(&model, diagnostics);
     complete::complete(&mut model, &name, directory, &environment);
     follow_links(&mut model, request.reader);
-    validate::model(&model, diagnostics);
     let mut profiles = request.profiles.to_vec();
     let mut hidden = select::profiles(&mut model, &profiles, diagnostics);
     container_environment::resolve(&mut model, &environment, request.reader, sources, diagnostics);

@@ -9,7 +9,7 @@ use crate::codes;
 use crate::place::Place;
 use crate::schema::{self, Attribute, Shape, Short, TEXT, Texts};
 use crate::short;
-use crate::tree::{Entry, Mapping, Node, Tag, Value};
+use crate::tree::{Entry, Mapping, Node, Scalar, Tag, Value};
 
 /// Merges `over` into `base`, both whole files. Tags stay, because they also mean what `extends` brings in later;
 /// [`settle`] takes them off in the end.
@@ -61,7 +61,11 @@ impl Merge<'_> {
             }
             Shape::Hosts => self.hosts(base, over),
             Shape::Pairs(pairs) if pairs.merges => {
-                self.mappings(short::pairs(base), short::pairs(over), |_| TEXT, true)
+                let (base, over) = (short::pairs(short::listed(base)), short::pairs(short::listed(over)));
+                if pairs.once {
+                    self.said_once(&base, &over);
+                }
+                self.mappings(base, over, |_| TEXT, true)
             }
             Shape::Keys(value @ Shape::Object(_), _) => {
                 self.mappings(short::dependencies(base), short::dependencies(over), |_| *value, false)
@@ -117,6 +121,24 @@ impl Merge<'_> {
                 Node::new(Value::Sequence(items), span)
             }
             (base, over) => self.mismatch(Node::new(base, span), &Node::new(over, at)),
+        }
+    }
+
+    /// Tells names that have one value in both.
+    fn said_once(&mut self, base: &Node, over: &Node) {
+        let text = |node: &Node| node.as_scalar().map(Scalar::canonical_text);
+        for entry in over.as_mapping().into_iter().flatten() {
+            let earlier = base.as_mapping().and_then(|base| base.entry(&entry.key));
+            let Some(earlier) = earlier.filter(|earlier| text(&earlier.value) == text(&entry.value)) else {
+                continue;
+            };
+            let message = format!("{}: `{}` is said in two files with one value", self.place, entry.key);
+            self.diagnostics.push(
+                Diagnostic::error(codes::DUPLICATE, message)
+                    .at(entry.key_span, "again here")
+                    .at(earlier.key_span, "first here")
+                    .help("keep one of them"),
+            );
         }
     }
 

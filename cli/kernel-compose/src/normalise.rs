@@ -109,7 +109,8 @@ impl Normaliser<'_> {
         if node.is_null() {
             return match shape {
                 Shape::Any | Shape::Nullable(_) | Shape::Command => Some(node),
-                Shape::Scalar(accepts, _) if accepts.null() => Some(node),
+                // A later file may still say what is left open here.
+                Shape::Scalar(accepts, _) if accepts.null() && !self.complete() => Some(node),
                 _ => self.wrong_shape(&node, self.wanted(shape)),
             };
         }

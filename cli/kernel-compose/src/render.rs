@@ -68,8 +68,18 @@ impl Form {
         }
         let mut extra: Vec<_> = model.iter().filter(|entry| entry.key.starts_with("x-")).collect();
         extra.sort_by(|left, right| left.key.cmp(&right.key));
-        top.extend(extra.into_iter().map(|entry| (self.text(&entry.key), self.plain(&entry.value))));
+        top.extend(extra.into_iter().map(|entry| (self.text(&entry.key), self.extension(&entry.value))));
         Json::Object(top)
+    }
+
+    /// An extension. In JSON the reference takes an empty list for nothing.
+    fn extension(&self, node: &Node) -> Json {
+        match &node.value {
+            Value::Sequence(items) if items.is_empty() && !self.extensions => Json::Null,
+            Value::Sequence(items) => Json::Array(items.iter().map(|node| self.extension(node)).collect()),
+            Value::Mapping(mapping) => self.mapping(mapping, |node| self.extension(node)),
+            _ => self.plain(node),
+        }
     }
 
     fn shaped(&self, node: &Node, shape: Shape) -> Json {

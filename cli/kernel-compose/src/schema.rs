@@ -144,6 +144,8 @@ pub struct Pairs {
     pub bare: Bare,
     /// Whether list and mapping can be merged, name by name.
     pub merges: bool,
+    /// Whether a name and value that stand twice are refused.
+    pub once: bool,
     /// How a value is read: as text, or as the path of a build context.
     pub reads: Reads,
 }
@@ -234,17 +236,20 @@ pub(crate) const ONE_OR_MORE: Shape =
 /// Variables: a name without value takes that of the environment.
 pub(crate) const VARIABLES: Shape = Shape::Pairs(Pairs { bare: Bare::Variable, ..PAIRS });
 /// The variables of a hook, which do not merge.
-pub(crate) const OWN_VARIABLES: Shape = Shape::Pairs(Pairs { bare: Bare::Variable, merges: false, ..PAIRS });
+pub(crate) const OWN_VARIABLES: Shape = Shape::Pairs(Pairs { bare: Bare::Variable, merges: false, once: true, ..PAIRS });
+/// Labels of a volume, each of which may be said once only.
+pub(crate) const LABELS_ONCE: Shape = Shape::Pairs(Pairs { once: true, ..PAIRS });
 /// Labels and the like: a name without value has the empty one.
 pub(crate) const LABELS: Shape = Shape::Pairs(PAIRS);
 /// The same where a list and a mapping can't be merged.
-pub(crate) const OWN_LABELS: Shape = Shape::Pairs(Pairs { merges: false, ..PAIRS });
+pub(crate) const OWN_LABELS: Shape = Shape::Pairs(Pairs { merges: false, once: true, ..PAIRS });
 /// Options of a driver: a mapping of texts and numbers.
 pub(crate) const OPTIONS: Shape = Shape::Pairs(Pairs {
     list: false,
     values: Accepts::NUMBER_OR_TEXT,
     bare: Bare::Refused,
     merges: false,
+    once: false,
     reads: Reads::Text,
 });
 
@@ -257,7 +262,7 @@ const TEXTS: Texts = Texts {
     blank: true,
 };
 const PAIRS: Pairs =
-    Pairs { list: true, values: Accepts::ANY, bare: Bare::Empty, merges: true, reads: Reads::Text };
+    Pairs { list: true, values: Accepts::ANY, bare: Bare::Empty, merges: true, once: false, reads: Reads::Text };
 
 /// Shorthand for the tables.
 pub(crate) const fn attribute(name: &'static str, shape: Shape) -> Attribute {

@@ -82,7 +82,8 @@ pub fn services(
     wanted: &[String],
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let Some(services) = services_of(tree) else { return };
+    let mut none = Mapping::default();
+    let services = services_of(tree).unwrap_or(&mut none);
     let mut needed: BTreeSet<String> = BTreeSet::new();
     let mut open: Vec<String> = wanted.to_vec();
     while let Some(name) = open.pop() {

@@ -104,6 +104,10 @@ impl Extends<'_, '_> {
         };
         self.chain.pop();
         let Some(base) = base.and_then(merge::settle) else { return unresolved };
+        // The reference leaves `extends` of a service that says nothing where it stands.
+        if base.is_null() {
+            return unresolved;
+        }
         let foreign = wanted_file.as_deref() != file;
         let base = match wanted_file.as_deref().filter(|_| foreign) {
             // Its paths are relative to where it stands, so it is written out there.

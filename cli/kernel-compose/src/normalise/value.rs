@@ -139,7 +139,7 @@ impl Normaliser<'_> {
                         self.bad_value(item.span, "the value is missing", "no `=`", "write `NAME=value`");
                     }
                     match seen.insert(text, item.span) {
-                        Some(first) if !pairs.merges => {
+                        Some(first) if pairs.once => {
                             self.repeated(shown(scalar), item.span, first);
                         }
                         _ => {}
@@ -200,7 +200,15 @@ impl Normaliser<'_> {
         if self.diagnostics.len() != before && !self.lenient {
             return None;
         }
-        Some(if self.complete() { short::sorted_hosts(node) } else { node })
+        if !self.complete() {
+            return Some(node);
+        }
+        // Hosts without addresses are printed as an empty list, no hosts are not.
+        let some = match &node.value {
+            Value::Mapping(hosts) => !hosts.is_empty(),
+            _ => node.as_sequence().is_some_and(|hosts| !hosts.is_empty()),
+        };
+        some.then(|| short::sorted_hosts(node))
     }
 
     fn bad_host(&mut self, host: &str, span: kernel_core::source::Span) {
@@ -211,7 +219,7 @@ impl Normaliser<'_> {
     /// `build.ssh`, in the end a list of `NAME` or `NAME=PATH`.
     pub(super) fn ssh(&mut self, node: Node) -> Option<Node> {
         const SSH: Pairs =
-            Pairs { list: true, values: Accepts::ANY, bare: Bare::Variable, merges: false, reads: Reads::Text };
+            Pairs { list: true, values: Accepts::ANY, bare: Bare::Variable, merges: false, once: true, reads: Reads::Text };
         let node = match &node.value {
             Value::Sequence(items) => {
                 if !self.items_are_pairs(items, SSH) {
@@ -249,6 +257,13 @@ impl Normaliser<'_> {
                         .at(node.span, "old")
                         .help("write `external: true`, and `name: …` beside it"),
                 );
+                // For these two the reference looks at nothing but the name.
+                if self.place.as_str().starts_with("secrets.") || self.place.as_str().starts_with("configs.") {
+                    if let Some(name) = node.get("name").cloned() {
+                        self.scalar(name, Accepts::TEXT, Reads::Text)?;
+                    }
+                    return Some(node);
+                }
                 self.object(node, table)
             }
             _ => self.scalar(node, Accepts::BOOLEAN_OR_TEXT, Reads::Boolean),
@@ -312,7 +327,9 @@ impl Normaliser<'_> {
                     Node::new(Value::Sequence(kept), at)
                 }
             };
-            mapping.push(key, key_span, value);
+            if !complete || value.as_sequence().is_none_or(|values| !values.is_empty()) {
+                mapping.push(key, key_span, value);
+            }
             self.place.up();
         }
         Some(Node::new(Value::Mapping(mapping), span))

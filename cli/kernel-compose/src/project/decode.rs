@@ -71,8 +71,8 @@ fn service(entry: &Entry) -> Service {
             .map(|entry| (entry.key.clone(), membership(&entry.value)))
             .collect(),
         network_mode: text(node, "network_mode"),
-        secrets: items(node.get("secrets")).filter_map(reference).map(in_run_secrets).collect(),
-        configs: items(node.get("configs")).filter_map(reference).collect(),
+        secrets: items(node.get("secrets")).map(reference).map(in_run_secrets).collect(),
+        configs: items(node.get("configs")).map(reference).collect(),
         restart: text(node, "restart").and_then(|text| restart(&text)).unwrap_or_default(),
         stop_grace_period: duration(node, "stop_grace_period"),
         stop_signal: text(node, "stop_signal"),
@@ -189,8 +189,9 @@ fn membership(node: &Node) -> Membership {
     }
 }
 
-fn reference(node: &Node) -> Option<Reference> {
-    Some(Reference { source: text(node, "source")?, target: text(node, "target"), span: node.span })
+fn reference(node: &Node) -> Reference {
+    let source = text(node, "source").unwrap_or_default();
+    Reference { source, target: text(node, "target"), span: node.span }
 }
 
 /// A relative target of a secret is below `/run/secrets`.

@@ -1,7 +1,7 @@
 //! Networks, volumes, secrets, configs and models at the top level, and `include`.
 
 use super::{
-    Accepts, Attribute, BOOLEAN, Bare, LABELS, LIST, ONE_OR_MORE, OPTIONS, OWN_LABELS, Pairs, Reads, Shape,
+    Accepts, Attribute, BOOLEAN, Bare, LABELS, LABELS_ONCE, LIST, ONE_OR_MORE, OPTIONS, OWN_LABELS, Pairs, Reads, Shape,
     TEXT, attribute,
 };
 use Shape::{External, Keyed, Object, Scalar};
@@ -32,14 +32,14 @@ pub const VOLUME: &[Attribute] = &[
     attribute("driver", TEXT),
     attribute("driver_opts", OPTIONS),
     attribute("external", External(EXTERNAL)),
-    attribute("labels", LABELS),
+    attribute("labels", LABELS_ONCE),
     attribute("name", TEXT),
 ];
 
 /// A secret.
 pub const SECRET: &[Attribute] = &[
     attribute("driver", TEXT),
-    attribute("driver_opts", OPTIONS),
+    attribute("driver_opts", WHOLE_OPTIONS),
     attribute("environment", TEXT),
     attribute("external", External(EXTERNAL)),
     attribute("file", Scalar(Accepts::TEXT, Reads::HostPath)),
@@ -83,10 +83,20 @@ const POOL: &[Attribute] = &[
     attribute("subnet", TEXT),
 ];
 
+const WHOLE_OPTIONS: Shape = Shape::Pairs(Pairs {
+    list: false,
+    values: Accepts::WHOLE_OR_TEXT,
+    bare: Bare::Refused,
+    merges: false,
+    once: false,
+    reads: Reads::Text,
+});
+
 const TEXT_OPTIONS: Shape = Shape::Pairs(Pairs {
     list: false,
     values: Accepts::TEXT,
     bare: Bare::Refused,
     merges: false,
+    once: false,
     reads: Reads::Text,
 });

@@ -12,6 +12,7 @@ impl Accepts {
     const FLOAT_BIT: u8 = 4;
     const BOOLEAN_BIT: u8 = 8;
     const NULL_BIT: u8 = 16;
+    const WHOLE_BIT: u8 = 32;
 
     /// A text.
     pub const TEXT: Self = Self(Self::TEXT_BIT);
@@ -19,6 +20,8 @@ impl Accepts {
     pub const TEXT_OR_NULL: Self = Self(Self::TEXT_BIT | Self::NULL_BIT);
     /// A text or a whole number.
     pub const INTEGER_OR_TEXT: Self = Self(Self::TEXT_BIT | Self::INTEGER_BIT);
+    /// A text or a whole number that is written without a fraction.
+    pub const WHOLE_OR_TEXT: Self = Self(Self::TEXT_BIT | Self::WHOLE_BIT);
     /// A whole number.
     pub const INTEGER: Self = Self(Self::INTEGER_BIT);
     /// A number.
@@ -50,7 +53,7 @@ impl Accepts {
         let bit = match scalar.meaning() {
             Plain::Null => Self::NULL_BIT,
             Plain::Boolean(_) => Self::BOOLEAN_BIT,
-            Plain::Integer(_) => Self::INTEGER_BIT,
+            Plain::Integer(_) => Self::INTEGER_BIT | Self::FLOAT_BIT | Self::WHOLE_BIT,
             Plain::Float(number) if number.fract() == 0.0 => Self::FLOAT_BIT | Self::INTEGER_BIT,
             Plain::Float(_) => Self::FLOAT_BIT,
             Plain::Text => Self::TEXT_BIT,
@@ -67,7 +70,7 @@ impl Accepts {
             Self::INTEGER_BIT => "a whole number",
             Self::BOOLEAN_BIT => "`true` or `false`",
             9 => "`true`, `false` or a text",
-            3 => "a whole number or a text",
+            3 | 33 => "a whole number or a text",
             6 => "a number",
             7 => "a number or a text",
             _ => "a text, a number or a truth value",

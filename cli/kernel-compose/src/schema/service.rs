@@ -47,7 +47,7 @@ pub const SERVICE: &[Attribute] = &[
     attribute("expose", Shape::Texts(EXPOSE)),
     attribute("extends", Shape::Short(Short::Extends, EXTENDS)),
     attribute("external_links", SET),
-    attribute("extra_hosts", Hosts),
+    attribute("extra_hosts", Hosts).always(),
     attribute("gpus", Shape::Gpus(GPU_REQUEST)),
     attribute("group_add", Shape::Texts(GROUPS)),
     attribute("healthcheck", Object(HEALTHCHECK)).always(),
@@ -147,16 +147,17 @@ const MERGED_SET_OF_BOTH: Shape =
 const DNS: Texts =
     Texts { alone: true, repeated: Repeated::Replaced, merges: true, blank: false, ..TEXTS };
 const EXPOSE: Texts =
-    Texts { items: Accepts::INTEGER_OR_TEXT, repeated: Repeated::Replaced, ..TEXTS };
-const GROUPS: Texts = Texts { items: Accepts::INTEGER_OR_TEXT, ..TEXTS };
+    Texts { items: Accepts::WHOLE_OR_TEXT, repeated: Repeated::Replaced, ..TEXTS };
+const GROUPS: Texts = Texts { items: Accepts::WHOLE_OR_TEXT, ..TEXTS };
 const LABEL_FILES: Texts =
     Texts { alone: true, reads: Reads::Path, repeated: Repeated::Kept, merges: true, ..TEXTS };
 
 const STORAGE_OPTIONS: Shape = Shape::Pairs(Pairs {
     list: false,
-    values: Accepts::INTEGER_OR_TEXT,
+    values: Accepts::WHOLE_OR_TEXT,
     bare: Bare::Empty,
     merges: false,
+    once: false,
     reads: Reads::Text,
 });
 
@@ -198,7 +199,8 @@ const ENV_FILE: &[Attribute] = &[
     attribute("required", BOOLEAN).always(),
 ];
 
-const EXTENDS: &[Attribute] = &[attribute("file", TEXT), attribute("service", TEXT).required()];
+const EXTENDS: &[Attribute] =
+    &[attribute("file", Scalar(Accepts::TEXT, Reads::Path)), attribute("service", TEXT).required()];
 
 const HEALTHCHECK: &[Attribute] = &[
     attribute("disable", BOOLEAN),
@@ -219,6 +221,7 @@ const LOGGING: &[Attribute] = &[
             values: Accepts::NUMBER_TEXT_OR_NULL,
             bare: Bare::Empty,
             merges: false,
+            once: false,
             reads: Reads::Text,
         }),
     ),

@@ -26,11 +26,6 @@ pub fn check(project: &Project, diagnostics: &mut Vec<Diagnostic>) {
         health_test(&entry.key, &entry.value, diagnostics);
         watches(&entry.key, &entry.value, diagnostics);
     }
-    for entry in project.model.get("secrets").and_then(Node::as_mapping).into_iter().flatten() {
-        if let Some(secret) = entry.value.as_mapping() {
-            empty_secret(&entry.key, entry.key_span, secret, diagnostics);
-        }
-    }
 }
 
 /// Checks the volumes, secrets and configs of a complete tree.
@@ -40,8 +35,8 @@ pub fn resources(model: &Node, diagnostics: &mut Vec<Diagnostic>) {
             let Some(resource) = entry.value.as_mapping() else { continue };
             if kind == "volumes" {
                 external(&entry.key, resource, diagnostics);
-            } else {
-                origin(kind, &entry.key, entry.key_span, resource, diagnostics);
+            } else if origin(kind, &entry.key, entry.key_span, resource, diagnostics) && kind == "secrets" {
+                empty_secret(&entry.key, entry.key_span, resource, diagnostics);
             }
         }
     }
@@ -193,8 +188,14 @@ fn external(name: &str, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A secret or config has exactly one origin.
-fn origin(kind: &str, name: &str, span: Span, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
+/// A secret or config has exactly one origin; whether that is so.
+fn origin(
+    kind: &str,
+    name: &str,
+    span: Span,
+    resource: &Mapping,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> bool {
     let origins: &[&str] =
         if kind == "secrets" { &["file", "environment"] } else { &["file", "environment", "content"] };
     let given: Vec<_> = origins.iter().filter_map(|key| resource.entry(key)).collect();
@@ -202,8 +203,8 @@ fn origin(kind: &str, name: &str, span: Span, resource: &Mapping, diagnostics: &
     let list = origins.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
     let elsewhere = ["external", "driver"].iter().any(|key| resource.get(key).is_some());
     let problem = match given.as_slice() {
-        [_] => return,
-        [] if elsewhere => return,
+        [_] => return true,
+        [] if elsewhere => return true,
         [] => Diagnostic::error(codes::CONFLICT, format!("the {kind} `{name}` comes from nowhere"))
             .at(span, "no origin"),
         [first, second, ..] => {
@@ -213,16 +214,13 @@ fn origin(kind: &str, name: &str, span: Span, resource: &Mapping, diagnostics: &
         }
     };
     diagnostics.push(problem.help(format!("say one of {list}, or `external: true`")));
+    false
 }
 
-/// A secret that is used has a content.
+/// A secret of this project comes from a file or a variable, also where a driver is named.
 fn empty_secret(name: &str, span: Span, secret: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
-    let given = |key: &str| secret.get(key).and_then(Node::as_text).is_some_and(|text| !text.is_empty());
-    if given("external") || given("file") || given("environment") {
-        return;
-    }
-    // Where nothing at all is said, that was told already.
-    if ["external", "driver", "file", "environment"].iter().any(|key| secret.get(key).is_some()) {
+    let text = |key: &str| secret.get(key).and_then(Node::as_text).unwrap_or_default();
+    if text("external") != "true" && text("file").is_empty() && text("environment").is_empty() {
         diagnostics.push(
             Diagnostic::error(codes::CONFLICT, format!("the secret `{name}` comes from nowhere"))
                 .at(span, "no origin")
