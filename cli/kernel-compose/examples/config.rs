@@ -59,7 +59,11 @@ fn main() -> ExitCode {
     let found = discover(&options, &Disk, &mut sources);
     let mut files = Vec::new();
     for file in &found.files {
-        let text = if file == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+        let text = if file == "-" {
+            std::io::read_to_string(std::io::stdin())
+        } else {
+            std::fs::read_to_string(file)
+        };
         match text {
             Ok(text) => files.push(sources.add(file.as_str(), text)),
             Err(error) => {
@@ -79,11 +83,11 @@ fn main() -> ExitCode {
         project_directory: &found.project_directory,
         reader: &Disk,
     };
-    let loaded =
-        load_with(&request, &LoadOptions { services: &services, all_resources }, &mut sources);
+    let loaded = load_with(&request, &LoadOptions { services: &services, all_resources }, &mut sources);
     let all: Vec<Diagnostic> = found.diagnostics.into_iter().chain(loaded.diagnostics).collect();
     for diagnostic in &all {
-        let place = diagnostic.labels.first().and_then(|label| sources.locate(label.span)).unwrap_or_default();
+        let place =
+            diagnostic.labels.first().and_then(|label| sources.locate(label.span)).unwrap_or_default();
         eprintln!("{:?} {} {place} {}", diagnostic.severity, diagnostic.code, diagnostic.message);
     }
     match loaded.project.filter(|_| all.iter().all(|diagnostic| diagnostic.severity != Severity::Error)) {

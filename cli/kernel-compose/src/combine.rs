@@ -53,9 +53,7 @@ impl Combiner<'_> {
             let document = self.extends(document, base);
             let document = self.include(document, base);
             let (former, declared) = match result {
-                Some(Combined { tree, declared }) => {
-                    (tree, self.silently_merged(declared, document.clone()))
-                }
+                Some(Combined { tree, declared }) => (tree, self.silently_merged(declared, document.clone())),
                 None => {
                     let empty = Node::new(Value::Mapping(Mapping::default()), document.span);
                     (empty, merge::settle(document.clone()).unwrap_or_else(|| document.clone()))

@@ -116,7 +116,9 @@ impl Service<'_> {
 
     /// Commands that run on a change have no command when there are none.
     fn hooks(&mut self) {
-        let Some(Node { value: Value::Mapping(develop), .. }) = self.service.get_mut("develop") else { return };
+        let Some(Node { value: Value::Mapping(develop), .. }) = self.service.get_mut("develop") else {
+            return;
+        };
         let Some(Node { value: Value::Sequence(watch), .. }) = develop.get_mut("watch") else { return };
         for item in watch {
             let span = item.span;

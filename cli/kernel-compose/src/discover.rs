@@ -142,8 +142,9 @@ impl Stage<'_> {
                 listed.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         }
         let given = self.options.project_name.clone().filter(|name| !name.is_empty());
-        self.found.project_name =
-            given.or_else(|| environment.get("COMPOSE_PROJECT_NAME").map(str::to_owned)).filter(|name| !name.is_empty());
+        self.found.project_name = given
+            .or_else(|| environment.get("COMPOSE_PROJECT_NAME").map(str::to_owned))
+            .filter(|name| !name.is_empty());
     }
 
     /// `--project-directory`, else the directory of the first file, else the one of the command.

@@ -108,7 +108,9 @@ impl Reader<'_> {
 
     fn entry(&mut self) {
         let rest = &self.text[self.at..];
-        if let Some(after) = rest.strip_prefix("export").filter(|after| after.starts_with(char::is_whitespace)) {
+        if let Some(after) =
+            rest.strip_prefix("export").filter(|after| after.starts_with(char::is_whitespace))
+        {
             self.at += rest.len() - after.trim_start_matches(is_space).len();
         }
         let start = self.at;
@@ -228,8 +230,9 @@ impl Reader<'_> {
     }
 
     fn expand(&mut self, text: &str, raw: &str, span: Span) -> Option<String> {
-        let lookup =
-            |name: &str| (self.lookup)(name).or_else(|| self.values.get(name).map(|entry| entry.value.clone()));
+        let lookup = |name: &str| {
+            (self.lookup)(name).or_else(|| self.values.get(name).map(|entry| entry.value.clone()))
+        };
         match template::fill(text, &lookup) {
             Ok(filled) => Some(filled.text),
             Err(error) => {

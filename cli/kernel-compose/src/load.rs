@@ -69,6 +69,16 @@ fn finish(project: Option<Project>, mut diagnostics: Vec<Diagnostic>) -> Loaded 
     // By place, so that a reader goes through each file once.
     diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
     diagnostics.dedup();
+    // An alias that names nothing is not also nothing where something is wanted.
+    let aliases: BTreeSet<_> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.code == codes::ALIAS)
+        .filter_map(|diagnostic| diagnostic.labels.first().map(|label| label.span))
+        .collect();
+    diagnostics.retain(|diagnostic| {
+        diagnostic.code != codes::WRONG_SHAPE
+            || diagnostic.labels.first().is_none_or(|label| !aliases.contains(&label.span))
+    });
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     Loaded { project: project.filter(|_| !failed), diagnostics }
 }

@@ -145,8 +145,13 @@ impl Merge<'_> {
     /// Hosts of `over` that `base` has in the same words are left out.
     fn hosts(&mut self, base: Node, over: Node) -> Node {
         let (base, mut over) = (short::hosts(base), short::hosts(over));
-        let known: HashSet<String> =
-            base.as_sequence().unwrap_or_default().iter().filter_map(Node::as_text).map(str::to_owned).collect();
+        let known: HashSet<String> = base
+            .as_sequence()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Node::as_text)
+            .map(str::to_owned)
+            .collect();
         if let Value::Sequence(items) = &mut over.value {
             items.retain(|item| item.as_text().is_none_or(|text| !known.contains(text)));
         }

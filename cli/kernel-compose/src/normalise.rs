@@ -61,7 +61,9 @@ fn bound_volumes(tree: &mut Node, base: Base<'_>) {
     for volume in volumes.iter_mut() {
         let local = volume.value.get("driver").and_then(Node::as_text) == Some("local");
         let Value::Mapping(volume) = &mut volume.value.value else { continue };
-        let Some(Node { value: Value::Mapping(options), .. }) = volume.get_mut("driver_opts") else { continue };
+        let Some(Node { value: Value::Mapping(options), .. }) = volume.get_mut("driver_opts") else {
+            continue;
+        };
         let bound = options.get("o").and_then(Node::as_text) == Some("bind");
         if let Some(device) = options.get_mut("device").filter(|_| local && bound)
             && let Some(path) = device.as_text().map(|path| path::resolve_on_host(path, base))
@@ -172,7 +174,9 @@ impl Normaliser<'_> {
     fn object(&mut self, node: Node, table: &'static [Attribute]) -> Option<Node> {
         let span = node.span;
         let Value::Mapping(entries) = node.value else { return self.wrong_shape(&node, "a mapping") };
+        let missing = self.all_there(&entries, span, table);
         let mut mapping = Mapping::with_capacity(entries.len());
+        let mut whole = !missing;
         for Entry { key, key_span, value } in entries {
             let shape = match schema::find(table, &key) {
                 Some(attribute) => attribute.shape,
@@ -187,17 +191,20 @@ impl Normaliser<'_> {
             };
             self.place.key(&key);
             let before = self.lenient.then(|| value.clone());
-            if let Some(value) = self.node(value, shape).or(before) {
-                mapping.push(key, key_span, value);
+            match self.node(value, shape).or(before) {
+                Some(value) => mapping.push(key, key_span, value),
+                None => whole &= schema::find(table, &key).is_none_or(|attribute| !attribute.required),
             }
             self.place.up();
         }
-        self.all_there(&mapping, span, table);
         self.old_external(&mut mapping, table);
-        Some(Node::new(Value::Mapping(mapping), span))
+        // Without what it needs it would only be told to be wrong once more.
+        (whole || self.lenient).then(|| Node::new(Value::Mapping(mapping), span))
     }
 
-    fn all_there(&mut self, mapping: &Mapping, span: Span, table: &'static [Attribute]) {
+    /// Whether something that has to be there is missing, which is told.
+    fn all_there(&mut self, mapping: &Mapping, span: Span, table: &'static [Attribute]) -> bool {
+        let before = self.diagnostics.len();
         for attribute in table.iter().filter(|attribute| attribute.required) {
             if mapping.get(attribute.name).is_none() {
                 let message = format!("{}: `{}` is missing", self.place, attribute.name);
@@ -208,6 +215,7 @@ impl Normaliser<'_> {
                 );
             }
         }
+        self.diagnostics.len() != before
     }
 
     fn map(&mut self, node: Node, shape: Shape, names: Names) -> Option<Node> {

@@ -98,12 +98,17 @@ impl<'a> Builder<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let span = self.span(range);
-                if style == ScalarStyle::Plain && text.contains('?') && self.stack.last().is_some_and(|frame| frame.flow) {
+                if style == ScalarStyle::Plain
+                    && text.contains('?')
+                    && self.stack.last().is_some_and(|frame| frame.flow)
+                {
                     self.question_mark(&text, span);
                 }
                 let plain = match &tag {
                     None => style == ScalarStyle::Plain,
-                    Some(tag) => ["int", "float", "bool", "null"].iter().any(|kind| tag.is_yaml_core_schema_tag(kind)),
+                    Some(tag) => {
+                        ["int", "float", "bool", "null"].iter().any(|kind| tag.is_yaml_core_schema_tag(kind))
+                    }
                 };
                 let scalar = if plain { Scalar::plain(text) } else { Scalar::quoted(text) };
                 if let Some(tag) = tag.as_deref().filter(|_| plain) {
@@ -162,11 +167,10 @@ impl<'a> Builder<'a> {
             Plain::Timestamp | Plain::Text => false,
         };
         if !fits {
-            let message = format!("`{}` is {}, and its tag says something else", scalar.text(), scalar.describe());
+            let message =
+                format!("`{}` is {}, and its tag says something else", scalar.text(), scalar.describe());
             self.diagnostics.push(
-                Diagnostic::error(codes::TAG, message)
-                    .at(span, "not of that type")
-                    .help("take the tag out"),
+                Diagnostic::error(codes::TAG, message).at(span, "not of that type").help("take the tag out"),
             );
         }
     }

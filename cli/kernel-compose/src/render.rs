@@ -84,9 +84,10 @@ impl Form {
 
     fn shaped(&self, node: &Node, shape: Shape) -> Json {
         match (&node.value, shape) {
-            (Value::Mapping(mapping), Shape::Object(table) | Shape::Nullable(table) | Shape::Logging(table)) => {
-                self.object(mapping, table)
-            }
+            (
+                Value::Mapping(mapping),
+                Shape::Object(table) | Shape::Nullable(table) | Shape::Logging(table),
+            ) => self.object(mapping, table),
             (Value::Mapping(mapping), Shape::Short(Short::Ulimit, table)) => self.object(mapping, table),
             (Value::Mapping(mapping), Shape::Short(_, table)) => self.object(mapping, table),
             (Value::Mapping(mapping), Shape::Map(item, _) | Shape::Keys(item, _)) => {

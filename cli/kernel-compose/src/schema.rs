@@ -97,8 +97,6 @@ pub enum Shape {
 pub enum Short {
     /// The context.
     Build,
-    /// The service.
-    Extends,
     /// The path.
     Include,
     /// One number for both limits.
@@ -236,7 +234,8 @@ pub(crate) const ONE_OR_MORE: Shape =
 /// Variables: a name without value takes that of the environment.
 pub(crate) const VARIABLES: Shape = Shape::Pairs(Pairs { bare: Bare::Variable, ..PAIRS });
 /// The variables of a hook, which do not merge.
-pub(crate) const OWN_VARIABLES: Shape = Shape::Pairs(Pairs { bare: Bare::Variable, merges: false, once: true, ..PAIRS });
+pub(crate) const OWN_VARIABLES: Shape =
+    Shape::Pairs(Pairs { bare: Bare::Variable, merges: false, once: true, ..PAIRS });
 /// Labels of a volume, each of which may be said once only.
 pub(crate) const LABELS_ONCE: Shape = Shape::Pairs(Pairs { once: true, ..PAIRS });
 /// Labels and the like: a name without value has the empty one.
@@ -261,8 +260,14 @@ const TEXTS: Texts = Texts {
     merges: false,
     blank: true,
 };
-const PAIRS: Pairs =
-    Pairs { list: true, values: Accepts::ANY, bare: Bare::Empty, merges: true, once: false, reads: Reads::Text };
+const PAIRS: Pairs = Pairs {
+    list: true,
+    values: Accepts::ANY,
+    bare: Bare::Empty,
+    merges: true,
+    once: false,
+    reads: Reads::Text,
+};
 
 /// Shorthand for the tables.
 pub(crate) const fn attribute(name: &'static str, shape: Shape) -> Attribute {

@@ -60,7 +60,11 @@ fn services_of(tree: &mut Node) -> Option<&mut Mapping> {
 
 /// The profiles of hidden services that are asked for by name.
 pub fn profiles_of(hidden: &BTreeMap<String, Node>, wanted: &[String]) -> Vec<String> {
-    wanted.iter().filter_map(|name| hidden.get(name)).flat_map(|service| texts(service.get("profiles"))).collect()
+    wanted
+        .iter()
+        .filter_map(|name| hidden.get(name))
+        .flat_map(|service| texts(service.get("profiles")))
+        .collect()
 }
 
 /// Brings hidden services back that these profiles show.
@@ -89,11 +93,15 @@ pub fn services(
     while let Some(name) = open.pop() {
         let Some(service) = services.get(&name) else {
             if wanted.contains(&name) {
-                let known = services.iter().map(|entry| entry.key.as_str()).chain(hidden.keys().map(String::as_str));
-                let help = suggest::nearest(&name, known)
-                    .map_or_else(|| "`kernel config --services` names those that are there".to_owned(), |near| format!("did you mean `{near}`?"));
+                let known =
+                    services.iter().map(|entry| entry.key.as_str()).chain(hidden.keys().map(String::as_str));
+                let help = suggest::nearest(&name, known).map_or_else(
+                    || "`kernel config --services` names those that are there".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
                 diagnostics.push(
-                    Diagnostic::error(codes::UNDEFINED_SERVICE, format!("there is no service `{name}`")).help(help),
+                    Diagnostic::error(codes::UNDEFINED_SERVICE, format!("there is no service `{name}`"))
+                        .help(help),
                 );
             }
             continue;

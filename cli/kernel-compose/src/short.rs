@@ -89,7 +89,6 @@ pub fn named(node: Node, kind: Short) -> Node {
     let key = match kind {
         Short::Build => "context",
         Short::Include => "path",
-        Short::Extends => "service",
         Short::Ulimit => return node,
     };
     match node.value {

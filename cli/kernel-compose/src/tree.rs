@@ -142,7 +142,9 @@ impl Node {
             }
             (Value::Mapping(left), Value::Mapping(right)) => {
                 left.len() == right.len()
-                    && left.iter().all(|entry| right.get(&entry.key).is_some_and(|other| entry.value.same_as(other)))
+                    && left
+                        .iter()
+                        .all(|entry| right.get(&entry.key).is_some_and(|other| entry.value.same_as(other)))
             }
             _ => false,
         }

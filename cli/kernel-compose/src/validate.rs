@@ -66,12 +66,14 @@ impl<'a> Check<'a> {
         let canonical = self.canonical(service);
         let has = |attribute: &str| canonical.is_some_and(|node| node.get(attribute).is_some());
         // What was told to be wrong is not there any more, and one that extends what can't be had lacks nothing.
-        let told = ["image", "build", "provider", "extends"].iter().any(|attribute| {
+        let told = ["image", "build", "provider"].iter().any(|attribute| {
             self.raw(service, attribute).is_some_and(|node| !node.is_null()) && !has(attribute)
-        });
+        }) || (has("extends")
+            && self.diagnostics.iter().any(|problem| problem.code == codes::EXTENDS));
         let image = service.image.as_deref().is_some_and(|image| !image.is_empty());
         if !image && !has("build") && !has("provider") && !told {
-            let empty = self.raw(service, "image").filter(|image| image.as_text() == Some("")).map(|node| node.span);
+            let empty =
+                self.raw(service, "image").filter(|image| image.as_text() == Some("")).map(|node| node.span);
             let label = if empty.is_some() { "became empty" } else { "nothing to run" };
             self.tell(
                 Diagnostic::error(
@@ -100,7 +102,8 @@ impl<'a> Check<'a> {
                 conflict(service, "build.dockerfile", path.span, "build.dockerfile_inline", inline.span);
             self.tell(problem);
         }
-        let replicas = canonical.and_then(|node| node.get("deploy")).and_then(|deploy| deploy.get("replicas"));
+        let replicas =
+            canonical.and_then(|node| node.get("deploy")).and_then(|deploy| deploy.get("replicas"));
         let scale = canonical.and_then(|node| node.get("scale"));
         if let (Some(scale), Some(replicas)) = (scale, replicas)
             && scale.as_text() != replicas.as_text()
@@ -186,7 +189,8 @@ impl<'a> Check<'a> {
             wanted.push(("networks", name.clone(), place(name)));
         }
         let named = |mount: &&project::Mount| {
-            mount.kind == MountKind::Volume && mount.source.as_deref().is_some_and(|source| !source.is_empty())
+            mount.kind == MountKind::Volume
+                && mount.source.as_deref().is_some_and(|source| !source.is_empty())
         };
         for mount in service.volumes.iter().filter(named) {
             wanted.extend(mount.source.clone().map(|source| ("volumes", source, mount.span)));
@@ -206,9 +210,8 @@ impl<'a> Check<'a> {
         for (kind, name, span) in wanted {
             let declared = self.declared.get(kind).and_then(Node::as_mapping);
             // The default network is declared by being used, but not by a service that goes without it.
-            let automatic = kind == "networks"
-                && name == "default"
-                && self.project.networks.contains_key("default");
+            let automatic =
+                kind == "networks" && name == "default" && self.project.networks.contains_key("default");
             if automatic || declared.is_some_and(|declared| declared.get(&name).is_some()) {
                 continue;
             }

@@ -106,7 +106,12 @@ impl Extends<'_, '_> {
         let Some(base) = base.and_then(merge::settle) else { return unresolved };
         // The reference leaves `extends` of a service that says nothing where it stands.
         if base.is_null() {
-            return unresolved;
+            if let Value::Mapping(mapping) = &mut own.value {
+                let file = wanted_file.map(|path| ("file", Node::text(path, place)));
+                let entries = file.into_iter().chain([("service", Node::text(wanted, place))]);
+                mapping.push("extends".to_owned(), place, Node::mapping(entries, place));
+            }
+            return own;
         }
         let foreign = wanted_file.as_deref() != file;
         let base = match wanted_file.as_deref().filter(|_| foreign) {

@@ -151,7 +151,12 @@ impl Normaliser<'_> {
                 let device = self.object(node, table)?;
                 if device.get("target").is_none() {
                     let help = "add `target: PATH`";
-                    return self.bad_value(span, "the place of the device in the container is missing", "no `target`", help);
+                    return self.bad_value(
+                        span,
+                        "the place of the device in the container is missing",
+                        "no `target`",
+                        help,
+                    );
                 }
                 return Some(device);
             }

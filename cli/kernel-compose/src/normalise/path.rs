@@ -94,13 +94,9 @@ mod tests {
     #[test]
     fn home_is_written_out_and_absolute_paths_stay() {
         let base = Base { directory: "/proj", home: Some("/home/u") };
-        for (written, expected) in [
-            ("~/x", "/home/u/x"),
-            ("~", "/home/u"),
-            ("/a/../b", "/a/../b"),
-            ("", ""),
-            ("a/./b", "/proj/a/b"),
-        ] {
+        for (written, expected) in
+            [("~/x", "/home/u/x"), ("~", "/home/u"), ("/a/../b", "/a/../b"), ("", ""), ("a/./b", "/proj/a/b")]
+        {
             assert_eq!(resolve(written, base), expected, "{written}");
         }
         assert_eq!(resolve_on_host("c:\\x", base), "c:\\x");

@@ -79,7 +79,9 @@ fn key(port: &Node) -> Option<String> {
         port.get(key).and_then(Node::as_text).unwrap_or(default).to_owned()
     };
     let published = match port.get("published").and_then(Node::as_scalar) {
-        Some(scalar) if matches!(scalar.meaning(), Plain::Integer(_)) => format!("int={}", scalar.canonical_text()),
+        Some(scalar) if matches!(scalar.meaning(), Plain::Integer(_)) => {
+            format!("int={}", scalar.canonical_text())
+        }
         Some(scalar) => scalar.text().to_owned(),
         None => "-".to_owned(),
     };

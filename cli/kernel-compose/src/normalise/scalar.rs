@@ -83,9 +83,9 @@ impl Normaliser<'_> {
 
     fn container_name(&mut self, node: Node) -> Option<Node> {
         let text = node.as_text().unwrap_or_default().as_bytes();
-        let fits = text
-            .windows(2)
-            .any(|pair| pair[0].is_ascii_alphanumeric() && (pair[1].is_ascii_alphanumeric() || b"_.-".contains(&pair[1])));
+        let fits = text.windows(2).any(|pair| {
+            pair[0].is_ascii_alphanumeric() && (pair[1].is_ascii_alphanumeric() || b"_.-".contains(&pair[1]))
+        });
         if fits {
             return Some(node);
         }
@@ -146,7 +146,12 @@ impl Normaliser<'_> {
             Some(number) if number.fract() == 0.0 && (0.0..=100.0).contains(&number) => {
                 Some(Node::plain(number.to_string(), node.span))
             }
-            _ => self.bad_value(node.span, "this is not a percentage", "not a percentage", "write a whole number from 0 to 100"),
+            _ => self.bad_value(
+                node.span,
+                "this is not a percentage",
+                "not a percentage",
+                "write a whole number from 0 to 100",
+            ),
         }
     }
 
@@ -169,7 +174,8 @@ impl Normaliser<'_> {
         let bytes = match scalar.meaning() {
             Plain::Integer(number) => Some(number),
             Plain::Float(_) => {
-                let message = format!("{}: a number with a fraction and without a unit says nothing", self.place);
+                let message =
+                    format!("{}: a number with a fraction and without a unit says nothing", self.place);
                 self.diagnostics.push(
                     Diagnostic::warning(codes::OBSOLETE, message)
                         .at(node.span, "ignored")

@@ -183,9 +183,7 @@ impl Splitter {
                 self.got |= self.single;
                 self.single = !self.single;
             }
-            ';' | '&' | '|' | '<' | '>'
-                if !(self.single || self.double || self.back || self.dollar) =>
-            {
+            ';' | '&' | '|' | '<' | '>' if !(self.single || self.double || self.back || self.dollar) => {
                 // A number before `>` names a stream and is no word.
                 if character == '>' && self.word.starts_with(|c: char| c.is_ascii_digit()) {
                     self.got = false;

@@ -218,8 +218,14 @@ impl Normaliser<'_> {
 
     /// `build.ssh`, in the end a list of `NAME` or `NAME=PATH`.
     pub(super) fn ssh(&mut self, node: Node) -> Option<Node> {
-        const SSH: Pairs =
-            Pairs { list: true, values: Accepts::ANY, bare: Bare::Variable, merges: false, once: true, reads: Reads::Text };
+        const SSH: Pairs = Pairs {
+            list: true,
+            values: Accepts::ANY,
+            bare: Bare::Variable,
+            merges: false,
+            once: true,
+            reads: Reads::Text,
+        };
         let node = match &node.value {
             Value::Sequence(items) => {
                 if !self.items_are_pairs(items, SSH) {
@@ -258,7 +264,8 @@ impl Normaliser<'_> {
                         .help("write `external: true`, and `name: …` beside it"),
                 );
                 // For these two the reference looks at nothing but the name.
-                if self.place.as_str().starts_with("secrets.") || self.place.as_str().starts_with("configs.") {
+                if self.place.as_str().starts_with("secrets.") || self.place.as_str().starts_with("configs.")
+                {
                     if let Some(name) = node.get("name").cloned() {
                         self.scalar(name, Accepts::TEXT, Reads::Text)?;
                     }
@@ -275,7 +282,8 @@ impl Normaliser<'_> {
         if !table.iter().any(|attribute| matches!(attribute.shape, Shape::External(_))) {
             return;
         }
-        let Some(external) = mapping.get("external").filter(|external| external.as_mapping().is_some()) else {
+        let Some(external) = mapping.get("external").filter(|external| external.as_mapping().is_some())
+        else {
             return;
         };
         let span = external.span;

@@ -2,8 +2,8 @@
 
 use super::service::{REFERENCE, ULIMITS};
 use super::{
-    Accepts, Attribute, BOOLEAN, Bare, Default, LABELS, LIST, MERGED_SET, Pairs, Reads, Shape,
-    TEXT, VARIABLES, attribute,
+    Accepts, Attribute, BOOLEAN, Bare, Default, LABELS, LIST, MERGED_SET, Pairs, Reads, Shape, TEXT,
+    VARIABLES, attribute,
 };
 
 pub(super) const BUILD: &[Attribute] = &[
@@ -42,4 +42,3 @@ pub(super) const BUILD: &[Attribute] = &[
     attribute("target", TEXT),
     attribute("ulimits", ULIMITS),
 ];
-

@@ -50,10 +50,8 @@ const PLACEMENT: &[Attribute] = &[
     attribute("preferences", List(&Object(&[attribute("spread", TEXT)]))),
 ];
 
-const RESOURCES: &[Attribute] = &[
-    attribute("limits", Object(LIMITS)).always(),
-    attribute("reservations", Object(RESERVATIONS)).always(),
-];
+const RESOURCES: &[Attribute] =
+    &[attribute("limits", Object(LIMITS)).always(), attribute("reservations", Object(RESERVATIONS)).always()];
 
 const MEMORY: Shape = Scalar(Accepts::TEXT, Reads::Bytes);
 const CPUS: Shape = Scalar(Accepts::NUMBER_OR_TEXT, Reads::Single);

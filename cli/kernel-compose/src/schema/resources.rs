@@ -1,8 +1,8 @@
 //! Networks, volumes, secrets, configs and models at the top level, and `include`.
 
 use super::{
-    Accepts, Attribute, BOOLEAN, Bare, LABELS, LABELS_ONCE, LIST, ONE_OR_MORE, OPTIONS, OWN_LABELS, Pairs, Reads, Shape,
-    TEXT, attribute,
+    Accepts, Attribute, BOOLEAN, Bare, LABELS, LABELS_ONCE, LIST, ONE_OR_MORE, OPTIONS, OWN_LABELS, Pairs,
+    Reads, Shape, TEXT, attribute,
 };
 use Shape::{External, Keyed, Object, Scalar};
 

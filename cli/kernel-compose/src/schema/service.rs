@@ -45,7 +45,8 @@ pub const SERVICE: &[Attribute] = &[
     attribute("env_file", Shape::EnvFiles(ENV_FILE)),
     attribute("environment", VARIABLES),
     attribute("expose", Shape::Texts(EXPOSE)),
-    attribute("extends", Shape::Short(Short::Extends, EXTENDS)),
+    // Judged where it is followed; it stays only where that came to nothing.
+    attribute("extends", Shape::Any),
     attribute("external_links", SET),
     attribute("extra_hosts", Hosts).always(),
     attribute("gpus", Shape::Gpus(GPU_REQUEST)),
@@ -142,12 +143,9 @@ const TEXTS: Texts = Texts {
     merges: false,
     blank: true,
 };
-const MERGED_SET_OF_BOTH: Shape =
-    Shape::Texts(Texts { repeated: Repeated::Replaced, merges: true, ..TEXTS });
-const DNS: Texts =
-    Texts { alone: true, repeated: Repeated::Replaced, merges: true, blank: false, ..TEXTS };
-const EXPOSE: Texts =
-    Texts { items: Accepts::WHOLE_OR_TEXT, repeated: Repeated::Replaced, ..TEXTS };
+const MERGED_SET_OF_BOTH: Shape = Shape::Texts(Texts { repeated: Repeated::Replaced, merges: true, ..TEXTS });
+const DNS: Texts = Texts { alone: true, repeated: Repeated::Replaced, merges: true, blank: false, ..TEXTS };
+const EXPOSE: Texts = Texts { items: Accepts::WHOLE_OR_TEXT, repeated: Repeated::Replaced, ..TEXTS };
 const GROUPS: Texts = Texts { items: Accepts::WHOLE_OR_TEXT, ..TEXTS };
 const LABEL_FILES: Texts =
     Texts { alone: true, reads: Reads::Path, repeated: Repeated::Kept, merges: true, ..TEXTS };
@@ -187,20 +185,14 @@ const DEPENDENCY: &[Attribute] = &[
     attribute("restart", BOOLEAN),
 ];
 
-const DEVICE: &[Attribute] = &[
-    attribute("permissions", TEXT),
-    attribute("source", TEXT).required(),
-    attribute("target", TEXT),
-];
+const DEVICE: &[Attribute] =
+    &[attribute("permissions", TEXT), attribute("source", TEXT).required(), attribute("target", TEXT)];
 
 const ENV_FILE: &[Attribute] = &[
     attribute("format", TEXT),
     attribute("path", Scalar(Accepts::TEXT, Reads::Path)).required(),
     attribute("required", BOOLEAN).always(),
 ];
-
-const EXTENDS: &[Attribute] =
-    &[attribute("file", Scalar(Accepts::TEXT, Reads::Path)), attribute("service", TEXT).required()];
 
 const HEALTHCHECK: &[Attribute] = &[
     attribute("disable", BOOLEAN),

@@ -46,7 +46,8 @@ pub fn resources(model: &Node, diagnostics: &mut Vec<Diagnostic>) {
 pub fn device_requests(model: &Node, diagnostics: &mut Vec<Diagnostic>) {
     for entry in model.get("services").and_then(Node::as_mapping).into_iter().flatten() {
         let path = ["resources", "reservations", "devices"];
-        let reserved = path.iter().try_fold(entry.value.get("deploy"), |node, key| node.map(|node| node.get(key)));
+        let reserved =
+            path.iter().try_fold(entry.value.get("deploy"), |node, key| node.map(|node| node.get(key)));
         for requests in [entry.value.get("gpus"), reserved.flatten()] {
             for request in requests.and_then(Node::as_sequence).unwrap_or_default() {
                 if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids")) {
@@ -66,7 +67,8 @@ pub fn device_requests(model: &Node, diagnostics: &mut Vec<Diagnostic>) {
 
 fn twins(name: &str, service: &Node, diagnostics: &mut Vec<Diagnostic>) {
     for (short, [resources, kind, key]) in TWINS {
-        let group = service.get("deploy").and_then(|deploy| deploy.get(resources)).and_then(|node| node.get(kind));
+        let group =
+            service.get("deploy").and_then(|deploy| deploy.get(resources)).and_then(|node| node.get(kind));
         let (Some(short_node), Some(group)) = (service.get(short), group) else { continue };
         let value = |node: Option<&Node>| node.and_then(Node::as_text).unwrap_or("0").to_owned();
         let (left, right) = (value(Some(short_node)), value(group.get(key)));
@@ -189,13 +191,7 @@ fn external(name: &str, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// A secret or config has exactly one origin; whether that is so.
-fn origin(
-    kind: &str,
-    name: &str,
-    span: Span,
-    resource: &Mapping,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> bool {
+fn origin(kind: &str, name: &str, span: Span, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let origins: &[&str] =
         if kind == "secrets" { &["file", "environment"] } else { &["file", "environment", "content"] };
     let given: Vec<_> = origins.iter().filter_map(|key| resource.entry(key)).collect();
