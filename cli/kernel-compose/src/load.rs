@@ -122,7 +122,8 @@ fn run(
         including: Vec::new(),
     };
     let combine::Combined { tree, declared } = combiner.documents(documents, base)?;
-    if declared.as_mapping().is_none_or(Mapping::is_empty) {
+    let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    if !wrong && tree.as_mapping().is_none_or(Mapping::is_empty) {
         diagnostics.push(empty("the project is empty"));
     }
 

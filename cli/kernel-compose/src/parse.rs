@@ -104,6 +104,9 @@ impl<'a> Builder<'a> {
                 {
                     self.question_mark(&text, span);
                 }
+                if style == ScalarStyle::DoubleQuoted {
+                    self.slash_escape(span);
+                }
                 let plain = match &tag {
                     None => style == ScalarStyle::Plain,
                     Some(tag) => {
@@ -155,6 +158,25 @@ impl<'a> Builder<'a> {
                 .at(span, "the start of a key")
                 .help(format!("put it in quotes: \"{text}\"")),
         );
+    }
+
+    /// The reference does not know the escape `\\/`.
+    fn slash_escape(&mut self, span: Span) {
+        let Some(written) = self.text.get(span.start..span.end).filter(|written| written.contains("\\/")) else {
+            return;
+        };
+        let mut escaped = false;
+        for (index, byte) in written.bytes().enumerate() {
+            if escaped && byte == b'/' {
+                let start = span.start + index - 1;
+                self.diagnostics.push(
+                    Diagnostic::error(codes::SYNTAX, "a slash is not escaped")
+                        .at(Span { start, end: start + 2, ..span }, "no such escape")
+                        .help("write `/`"),
+                );
+            }
+            escaped = byte == b'\\' && !escaped;
+        }
     }
 
     /// A value with a tag of its type is of that type.

@@ -54,7 +54,9 @@ impl Normaliser<'_> {
         for item in node.as_sequence().unwrap_or_default() {
             let Some(scalar) = item.as_scalar() else { continue };
             let number = !Accepts::TEXT.allows(scalar);
-            if let Some(first) = seen.insert((scalar.text(), number), item.span) {
+            // A number is also refused where its own text came before it.
+            let earlier = if number { seen.get(&(scalar.text(), false)).copied() } else { None };
+            if let Some(first) = seen.insert((scalar.text(), number), item.span).or(earlier) {
                 self.repeated(shown(scalar), item.span, first);
                 return self.lenient.then_some(());
             }

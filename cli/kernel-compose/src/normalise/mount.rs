@@ -10,6 +10,8 @@ const HELP: &str = "write `[SOURCE:]TARGET[:ro]`";
 impl Normaliser<'_> {
     pub(super) fn mounts(&mut self, node: Node, table: &'static [Attribute]) -> Option<Node> {
         let span = node.span;
+        // Once by the targets as they are written, and once more when they are written out.
+        let node = unique_by(node, written_target);
         let Value::Sequence(items) = node.value else { return self.wrong_shape(&node, "a list") };
         let mut mounts = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
@@ -119,6 +121,15 @@ impl Normaliser<'_> {
 fn replace(mapping: &mut Mapping, key: &str, text: String) {
     if let Some(node) = mapping.get_mut(key).filter(|node| node.as_text() != Some(&text)) {
         *node = Node::text(text, node.span);
+    }
+}
+
+fn written_target(mount: &Node) -> Option<String> {
+    let Some(written) = mount.as_text() else { return text(mount, "target") };
+    let mut sections = sections(written);
+    match sections.len() {
+        1 => sections.pop(),
+        _ => Some(sections.swap_remove(1)),
     }
 }
 

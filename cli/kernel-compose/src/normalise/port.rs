@@ -1,5 +1,6 @@
 //! `ports`: the short form written out, ranges expanded into single ports.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::Normaliser;
@@ -15,6 +16,12 @@ type Ports = (u16, u16);
 impl Normaliser<'_> {
     pub(super) fn ports(&mut self, node: Node, table: &'static [Attribute]) -> Option<Node> {
         let span = node.span;
+        // Once by what is written, and once more when it is written out.
+        let written = |port: &Node| port.as_text().map(str::to_owned).or_else(|| key(port));
+        let node = if self.complete() { node } else { unique_by(node, written) };
+        if !self.complete() {
+            self.numbers_like_texts(&node);
+        }
         let Value::Sequence(items) = node.value else { return self.wrong_shape(&node, "a list") };
         let mut ports = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
@@ -44,6 +51,28 @@ impl Normaliser<'_> {
         let ports = Node::new(Value::Sequence(ports), span);
         // In a complete tree every published port is a text, so it no longer tells what was a number.
         Some(if self.complete() { ports } else { unique_by(ports, key) })
+    }
+
+    /// A published port that is written as a number is refused where the same port stands before it with a text.
+    fn numbers_like_texts(&mut self, ports: &Node) {
+        let mut texts = HashMap::new();
+        for port in ports.as_sequence().unwrap_or_default() {
+            let Some(published) = port.get("published").and_then(Node::as_scalar) else { continue };
+            let mut entries: Vec<_> = port
+                .as_mapping()
+                .into_iter()
+                .flatten()
+                .map(|entry| (entry.key.as_str(), entry.value.as_text().unwrap_or_default()))
+                .collect();
+            entries.sort_unstable();
+            if matches!(published.meaning(), Plain::Integer(_)) {
+                if let Some(first) = texts.get(&entries).copied() {
+                    self.repeated(published.text(), port.span, first);
+                }
+            } else {
+                texts.insert(entries, port.span);
+            }
+        }
     }
 
     fn long_form(&mut self, mut port: Node) -> Option<Node> {
