@@ -8,25 +8,23 @@ mod include;
 
 use std::collections::BTreeSet;
 
-use kernel_core::diagnostic::Diagnostic;
+use kernel_core::diagnostic::{Code, Diagnostic};
 use kernel_core::source::{SourceId, Sources, Span};
 
 use crate::environment::Environment;
 use crate::interpolate::Interpolation;
 use crate::load;
 use crate::merge;
-use crate::normalise::Base;
+use crate::normalise::{self, Base, Steps};
 use crate::request::{FileText, Files};
 use crate::tree::{Mapping, Node, Value};
 
 /// Brings in what the files of one project name.
 pub struct Combiner<'a> {
-    /// Values for interpolation.
-    pub environment: &'a Environment,
+    /// Values for interpolation; without it, templates stay as they are.
+    pub environment: Option<&'a Environment>,
     /// Reads other files.
     pub reader: &'a dyn Files,
-    /// What `~` means.
-    pub home: Option<&'a str>,
     /// Gets the texts of the other files.
     pub sources: &'a mut Sources,
     /// Variables that were told to have no value.
@@ -37,29 +35,55 @@ pub struct Combiner<'a> {
     pub including: Vec<String>,
 }
 
+/// What the documents of a project come to.
+pub struct Combined {
+    /// Checked, with short forms written out. What is wrong is not in it.
+    pub tree: Node,
+    /// The same with everything in it that was written.
+    pub declared: Node,
+}
+
 impl Combiner<'_> {
     /// Interpolates documents, brings in what each names, and merges each over the former ones. Nothing when there is
-    /// none. What a document extends is what it says itself, before later ones change it.
-    pub fn documents(&mut self, documents: Vec<Node>, base: Base<'_>) -> Option<Node> {
-        let mut result: Option<Node> = None;
+    /// none. What a document extends or includes is what it says itself.
+    pub fn documents(&mut self, documents: Vec<Node>, base: Base<'_>) -> Option<Combined> {
+        let mut result: Option<Combined> = None;
         for mut document in documents {
             self.interpolate(&mut document);
+            let document = self.extends(document, base);
             let document = self.include(document, base);
-            let document = self.extends(document, result.as_ref(), base);
-            let former =
-                result.unwrap_or_else(|| Node::new(Value::Mapping(Mapping::default()), document.span));
-            result = Some(merge::merge(former, document, self.diagnostics));
+            let (former, declared) = match result {
+                Some(Combined { tree, declared }) => (tree, self.silently_merged(declared, document.clone())),
+                None => {
+                    let empty = Node::new(Value::Mapping(Mapping::default()), document.span);
+                    (empty, merge::settle(document.clone()).unwrap_or_else(|| document.clone()))
+                }
+            };
+            let merged = merge::merge(former, document, self.diagnostics);
+            let mut tree = merge::settle(merged)?;
+            tree = normalise::file(tree, base, Steps::Check, self.diagnostics);
+            load::obsolete_version(&mut tree, self.diagnostics);
+            result = Some(Combined { tree, declared });
         }
-        result.and_then(merge::settle)
+        result
+    }
+
+    /// What is wrong with the merge is told where the checked trees are merged.
+    fn silently_merged(&self, declared: Node, document: Node) -> Node {
+        let span = declared.span;
+        merge::settle(merge::merge(declared, document, &mut Vec::new()))
+            .unwrap_or_else(|| Node::new(Value::Mapping(Mapping::default()), span))
     }
 
     fn interpolate(&mut self, document: &mut Node) {
         let Self { environment, sources, told, diagnostics, .. } = self;
-        Interpolation { environment, sources, told, diagnostics }.tree(document);
+        if let Some(environment) = environment {
+            Interpolation { environment, sources, told, diagnostics }.tree(document);
+        }
     }
 
     /// Reads and merges the documents of another file. Problems are told at `place`, under `code`.
-    fn read(&mut self, path: &str, place: Span, code: kernel_core::diagnostic::Code) -> Option<Node> {
+    fn read(&mut self, path: &str, place: Span, code: Code) -> Option<Node> {
         let source = self.text(path, place, code)?;
         let mut result: Option<Node> = None;
         for mut document in load::documents(&[source], self.sources, self.diagnostics) {
@@ -72,7 +96,7 @@ impl Combiner<'_> {
         result
     }
 
-    fn text(&mut self, path: &str, place: Span, code: kernel_core::diagnostic::Code) -> Option<SourceId> {
+    fn text(&mut self, path: &str, place: Span, code: Code) -> Option<SourceId> {
         let reason = match self.reader.read(path) {
             FileText::Text(text) => return Some(self.sources.add(path, text)),
             FileText::Missing => "there is no such file".to_owned(),
@@ -90,7 +114,7 @@ impl Combiner<'_> {
 }
 
 /// Tells that a file or service brings itself in.
-fn circle(code: kernel_core::diagnostic::Code, word: &str, chain: &[String], place: Span) -> Diagnostic {
+fn circle(code: Code, word: &str, chain: &[String], place: Span) -> Diagnostic {
     Diagnostic::error(code, format!("`{word}` goes in a circle: {}", chain.join(" → ")))
         .at(place, "closes the circle")
         .help("take one of these out")

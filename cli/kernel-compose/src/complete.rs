@@ -1,45 +1,25 @@
 //! Writes in what a project leaves unsaid: names, defaults, the default network, dependencies that follow from other
 //! attributes.
 
-use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::Span;
 
-use crate::codes;
 use crate::environment::Environment;
-use crate::normalise::path;
 use crate::tree::{Entry, Mapping, Node, Value};
 
 /// Completes a normalised file.
-pub fn complete(
-    tree: &mut Node,
-    project: &str,
-    directory: &str,
-    environment: &Environment,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &Environment) {
     let span = tree.span;
     let Value::Mapping(top) = &mut tree.value else { return };
-    if let Some(version) = top.remove("version") {
-        diagnostics.push(
-            Diagnostic::warning(codes::OBSOLETE, "`version` has no meaning any more")
-                .at(version.span, "ignored")
-                .help("remove the line"),
-        );
-    }
-    top.remove("include");
     top.set("name", span, Node::text(project, span));
     let mut default_used = false;
     if let Some(Value::Mapping(services)) = top.get_mut("services").map(|node| &mut node.value) {
-        for Entry { key, value, .. } in services.iter_mut() {
-            if let Value::Mapping(service) = &mut value.value
-                && !key.starts_with("x-")
-            {
+        for Entry { value, .. } in services.iter_mut() {
+            if let Value::Mapping(service) = &mut value.value {
                 let mut stage = Service { service, span: value.span, directory, environment };
                 stage.build();
                 stage.deploy();
                 stage.dependencies();
                 stage.references();
-                stage.empties();
                 default_used |= stage.networks();
             }
         }
@@ -54,12 +34,7 @@ pub fn complete(
     }
     for kind in ["networks", "volumes", "secrets", "configs"] {
         if let Some(Value::Mapping(resources)) = top.get_mut(kind).map(|node| &mut node.value) {
-            for entry in resources.iter_mut().filter(|entry| !entry.key.starts_with("x-")) {
-                resource(entry, kind, project);
-                if kind == "volumes" {
-                    bound_volume(entry, directory);
-                }
-            }
+            resources.iter_mut().for_each(|entry| resource(entry, kind, project));
         }
     }
 }
@@ -70,13 +45,6 @@ fn resource(entry: &mut Entry, kind: &str, project: &str) {
         entry.value = Node::new(Value::Mapping(Mapping::default()), span);
     }
     let Value::Mapping(resource) = &mut entry.value.value else { return };
-    let old_name = resource.get("external").and_then(|external| external.get("name")).cloned();
-    if resource.get("external").is_some_and(|external| external.as_mapping().is_some()) {
-        resource.set("external", span, Node::plain("true", span));
-        if let Some(name) = old_name.filter(|_| resource.get("name").is_none()) {
-            resource.set("name", span, name);
-        }
-    }
     let external = resource.get("external").and_then(Node::as_text) == Some("true");
     if !external {
         resource.remove("external");
@@ -90,22 +58,6 @@ fn resource(entry: &mut Entry, kind: &str, project: &str) {
     }
 }
 
-/// A local volume that is a bind mount in disguise names a path.
-fn bound_volume(entry: &mut Entry, directory: &str) {
-    let local = entry.value.get("driver").and_then(Node::as_text).is_none_or(|driver| driver == "local");
-    let Value::Mapping(volume) = &mut entry.value.value else { return };
-    let Some(Node { value: Value::Mapping(options), .. }) = volume.get_mut("driver_opts") else { return };
-    let bound = options
-        .get("o")
-        .and_then(Node::as_text)
-        .is_some_and(|text| text.split(',').any(|word| word == "bind"));
-    if let Some(device) = options.get_mut("device").filter(|_| local && bound)
-        && let Some(path) = device.as_text().map(|path| path::absolute(directory, path))
-    {
-        *device = Node::text(path, device.span);
-    }
-}
-
 struct Service<'a> {
     service: &'a mut Mapping,
     span: Span,
@@ -115,6 +67,9 @@ struct Service<'a> {
 
 impl Service<'_> {
     fn build(&mut self) {
+        if self.service.get("pull_policy").and_then(Node::as_text) == Some("if_not_present") {
+            self.service.set("pull_policy", self.span, Node::text("missing", self.span));
+        }
         let Some(Node { value: Value::Mapping(build), span, .. }) = self.service.get_mut("build") else {
             return;
         };
@@ -128,7 +83,7 @@ impl Service<'_> {
             let mut kept = Mapping::default();
             for Entry { key, key_span, value } in std::mem::take(arguments) {
                 let value = if value.is_null() {
-                    self.environment.get(&key).map(|text| Node::text(text, value.span))
+                    self.environment.scalar(&key).map(|text| Node::new(Value::Scalar(text), value.span))
                 } else {
                     Some(value)
                 };
@@ -138,44 +93,40 @@ impl Service<'_> {
             }
             *arguments = kept;
         }
-        if self.service.get("pull_policy").and_then(Node::as_text) == Some("if_not_present") {
-            self.service.set("pull_policy", self.span, Node::text("missing", self.span));
-        }
-    }
-
-    /// What says nothing is left out: empty lists, and `false` where that is what leaving it out means. An empty
-    /// command stays, because it takes the image's own away.
-    fn empties(&mut self) {
-        const FLAGS: [&str; 5] = ["oom_kill_disable", "privileged", "read_only", "stdin_open", "tty"];
-        const MAPPINGS: [&str; 8] = [
-            "annotations",
-            "depends_on",
-            "environment",
-            "labels",
-            "networks",
-            "storage_opt",
-            "sysctls",
-            "ulimits",
-        ];
-        self.service.retain(|entry| match &entry.value.value {
-            Value::Sequence(items) => {
-                !items.is_empty() || ["command", "entrypoint"].contains(&entry.key.as_str())
-            }
-            Value::Mapping(mapping) => !mapping.is_empty() || !MAPPINGS.contains(&entry.key.as_str()),
-            Value::Scalar(scalar) => scalar.text() != "false" || !FLAGS.contains(&entry.key.as_str()),
-            Value::Null => true,
-        });
-        if self.service.get("gpus").and_then(Node::as_text) == Some("all") {
-            let all = Node::mapping([("count", Node::plain("-1", self.span))], self.span);
-            self.service.set("gpus", self.span, Node::new(Value::Sequence(vec![all]), self.span));
-        }
     }
 
     fn deploy(&mut self) {
-        if let Some(Node { value: Value::Mapping(deploy), span, .. }) = self.service.get_mut("deploy")
-            && deploy.get("placement").is_none()
-        {
-            deploy.set("placement", *span, Node::new(Value::Mapping(Mapping::default()), *span));
+        if let Some(Node { value: Value::Mapping(deploy), span, .. }) = self.service.get_mut("deploy") {
+            for key in ["placement", "resources"] {
+                if deploy.get(key).is_none() {
+                    deploy.push(key.to_owned(), *span, Node::new(Value::Mapping(Mapping::default()), *span));
+                }
+            }
+            let reservations = deploy.get_mut("resources").and_then(|resources| match &mut resources.value {
+                Value::Mapping(resources) => resources.get_mut("reservations"),
+                _ => None,
+            });
+            if let Some(Node { value: Value::Mapping(reservations), .. }) = reservations {
+                device_counts(reservations.get_mut("devices"));
+            }
+        }
+        device_counts(self.service.get_mut("gpus"));
+        self.hooks();
+    }
+
+    /// Commands that run on a change have no command when there are none.
+    fn hooks(&mut self) {
+        let Some(Node { value: Value::Mapping(develop), .. }) = self.service.get_mut("develop") else {
+            return;
+        };
+        let Some(Node { value: Value::Sequence(watch), .. }) = develop.get_mut("watch") else { return };
+        for item in watch {
+            let span = item.span;
+            if let Value::Mapping(item) = &mut item.value
+                && item.get("exec").is_none()
+            {
+                item.push("exec".to_owned(), span, Node::new(Value::Mapping(Mapping::default()), span));
+            }
         }
     }
 
@@ -184,7 +135,11 @@ impl Service<'_> {
         let mut implied: Vec<(String, bool, Span)> = Vec::new();
         for link in self.service.get("links").and_then(Node::as_sequence).unwrap_or_default() {
             let name = text(link).unwrap_or_default();
-            implied.push((name.split(':').next().unwrap_or_default().to_owned(), true, link.span));
+            let service = match name.split_once(':') {
+                Some((service, alias)) if !alias.contains(':') => service.to_owned(),
+                _ => name,
+            };
+            implied.push((service, true, link.span));
         }
         for attribute in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
             let Some(node) = self.service.get(attribute) else { continue };
@@ -253,13 +208,27 @@ impl Service<'_> {
         let outside = self.service.get("network_mode").is_some() || self.service.get("provider").is_some();
         let named = self.service.get("networks").and_then(Node::as_mapping);
         match named {
-            Some(networks) if !networks.is_empty() => networks.get("default").is_some(),
             _ if outside => false,
+            Some(networks) if !networks.is_empty() => networks.get("default").is_some(),
             _ => {
                 let networks = Node::mapping([("default", Node::new(Value::Null, self.span))], self.span);
                 self.service.set("networks", self.span, networks);
                 true
             }
+        }
+    }
+}
+
+/// A request for devices that says neither how many nor which asks for all.
+fn device_counts(requests: Option<&mut Node>) {
+    let Some(Node { value: Value::Sequence(requests), .. }) = requests else { return };
+    for request in requests {
+        let span = request.span;
+        if let Value::Mapping(request) = &mut request.value
+            && request.get("count").is_none()
+            && request.get("device_ids").is_none()
+        {
+            request.push("count".to_owned(), span, Node::plain("-1", span));
         }
     }
 }

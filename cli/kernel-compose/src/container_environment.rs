@@ -1,16 +1,16 @@
-//! The environment of each service: its env files in order, its `environment` over them, and names without value from
-//! the environment of the command.
+//! The environment and the labels of each service: its env files and label files in order, what it says itself over
+//! them, and names without value from the environment of the command.
 
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::{Sources, Span};
 
 use crate::codes;
-use crate::dotenv::{self, Entry as Line};
+use crate::dotenv::{self, Values};
 use crate::environment::Environment;
 use crate::request::{FileText, Files};
 use crate::tree::{Entry, Mapping, Node, Scalar, Value};
 
-/// Writes the whole environment of every service into `environment` and takes `env_file` out.
+/// Writes the whole environment and the labels of every service out and takes `env_file` and `label_file` away.
 pub fn resolve(
     tree: &mut Node,
     environment: &Environment,
@@ -21,8 +21,9 @@ pub fn resolve(
     let Value::Mapping(top) = &mut tree.value else { return };
     let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") else { return };
     let mut stage = Stage { environment, reader, sources, diagnostics };
-    for entry in services.iter_mut().filter(|entry| !entry.key.starts_with("x-")) {
-        stage.service(entry);
+    for entry in services.iter_mut() {
+        stage.variables(entry);
+        stage.labels(entry);
     }
 }
 
@@ -34,7 +35,7 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn service(&mut self, entry: &mut Entry) {
+    fn variables(&mut self, entry: &mut Entry) {
         let span = entry.key_span;
         let Value::Mapping(service) = &mut entry.value.value else { return };
         let mut own = match service.remove("environment").map(|node| node.value) {
@@ -42,24 +43,22 @@ impl Stage<'_> {
             _ => Mapping::default(),
         };
         for entry in own.iter_mut().filter(|entry| entry.value.is_null()) {
-            if let Some(value) = self.value_of(&entry.key) {
+            if let Some(value) = self.environment.scalar(&entry.key) {
                 entry.value.value = Value::Scalar(value);
             }
         }
-        let mut all = Mapping::default();
+        let mut all = own;
         if let Some(files) = service.remove("env_file") {
+            let mut values = Values::new();
             for file in files.as_sequence().unwrap_or_default() {
-                for line in self.file(file, &own, &entry.key) {
-                    // A bare name that has no value anywhere says nothing.
-                    if let Some(text) = line.value {
-                        let value = Node::new(Value::Scalar(Scalar::quoted(text)), line.span);
-                        all.set(line.name, line.span, value);
-                    }
+                self.env_file(file, &all, &entry.key, &mut values);
+            }
+            for (name, line) in values {
+                if all.get(&name).is_none() {
+                    let value = Node::new(Value::Scalar(Scalar::quoted(line.value)), line.span);
+                    all.push(name, line.span, value);
                 }
             }
-        }
-        for Entry { key, key_span, value } in own {
-            all.set(key, key_span, value);
         }
         if !all.is_empty() {
             all.sort();
@@ -67,51 +66,74 @@ impl Stage<'_> {
         }
     }
 
-    fn value_of(&self, name: &str) -> Option<Scalar> {
-        let value = self.environment.get(name)?.to_owned();
-        let secret = self.environment.is_secret(name);
-        Some(if secret { Scalar::with_secret(value, &format!("${{{name}}}")) } else { Scalar::quoted(value) })
+    fn labels(&mut self, entry: &mut Entry) {
+        let span = entry.key_span;
+        let Value::Mapping(service) = &mut entry.value.value else { return };
+        let Some(files) = service.remove("label_file") else { return };
+        let mut values = Values::new();
+        for file in files.as_sequence().unwrap_or_default() {
+            let Some(path) = file.as_text() else { continue };
+            let Some(text) = self.text(path, file.span, &entry.key, "label", true) else { continue };
+            let source = self.sources.add(path, text.as_str());
+            let nothing = |_: &str| None;
+            dotenv::parse(source, &text, &nothing, &mut values, self.diagnostics);
+        }
+        let mut labels = match service.remove("labels").map(|node| node.value) {
+            Some(Value::Mapping(labels)) => labels,
+            _ => Mapping::default(),
+        };
+        for (name, line) in values {
+            if labels.get(&name).is_none() {
+                labels.push(name, line.span, Node::text(line.value, line.span));
+            }
+        }
+        service.set("labels", span, Node::new(Value::Mapping(labels), span));
     }
 
-    fn file(&mut self, file: &Node, own: &Mapping, service: &str) -> Vec<Line> {
+    fn env_file(&mut self, file: &Node, own: &Mapping, service: &str, values: &mut Values) {
         let text = |key: &str| file.get(key).and_then(Node::as_text);
-        let Some(path) = text("path").map(str::to_owned) else { return Vec::new() };
+        let Some(path) = text("path") else { return };
         let place = file.get("path").map_or(file.span, |path| path.span);
-        let contents = match self.reader.read(&path) {
-            FileText::Text(contents) => contents,
-            FileText::Missing if text("required") == Some("false") => return Vec::new(),
-            FileText::Missing => {
-                return self.missing(
-                    &path,
-                    place,
-                    service,
-                    "there is no such file",
-                    "create it, or say `required: false` beside its path",
-                );
-            }
-            FileText::Unreadable(reason) => {
-                return self.missing(&path, place, service, &reason, "make it readable");
-            }
+        let required = text("required") != Some("false");
+        let format = text("format").filter(|format| !format.is_empty());
+        let Some(contents) = self.text(path, place, service, "env", required) else { return };
+        let source = self.sources.add(path, contents.as_str());
+        // What the service says itself is asked before the files' own earlier lines.
+        let lookup = |name: &str| {
+            let own = || own.get(name).and_then(Node::as_text).map(str::to_owned);
+            self.environment.get(name).map(str::to_owned).or_else(own)
         };
-        let format = text("format").map(str::to_owned);
-        let source = self.sources.add(path, contents.clone());
-        match format.as_deref() {
-            Some("raw") => dotenv::parse_raw(source, &contents, self.diagnostics),
-            _ => {
-                // What the service says itself is asked before the file's own earlier lines.
-                let lookup = |name: &str| {
-                    let own = || own.get(name).and_then(Node::as_text).map(str::to_owned);
-                    self.environment.get(name).map(str::to_owned).or_else(own)
-                };
-                dotenv::parse(source, &contents, &lookup, self.diagnostics)
+        match format {
+            None | Some(".env") => dotenv::parse(source, &contents, &lookup, values, self.diagnostics),
+            Some("raw") => dotenv::parse_raw(source, &contents, &lookup, values, self.diagnostics),
+            Some(other) => {
+                let span = file.get("format").map_or(place, |format| format.span);
+                self.diagnostics.push(
+                    Diagnostic::error(
+                        codes::BAD_VALUE,
+                        format!("service `{service}`: `{other}` is not a format of an env file"),
+                    )
+                    .at(span, "unknown")
+                    .help("write `format: raw`, or leave it out"),
+                );
             }
         }
     }
 
-    fn missing(&mut self, path: &str, place: Span, service: &str, reason: &str, help: &str) -> Vec<Line> {
-        let message = format!("the env file `{path}` of service `{service}` can't be read: {reason}");
+    /// The text of a file; nothing when it can't be read, which is told unless it may be missing.
+    fn text(&mut self, path: &str, place: Span, service: &str, kind: &str, required: bool) -> Option<String> {
+        let (reason, help) = match self.reader.read(path) {
+            FileText::Text(contents) => return Some(contents),
+            FileText::Missing if !required => return None,
+            FileText::Missing if kind == "env" => {
+                ("there is no such file".to_owned(), "create it, or say `required: false` beside its path")
+            }
+            FileText::Missing => ("there is no such file".to_owned(), "create it, or take it out"),
+            FileText::Unreadable(reason) => (reason, "make it readable"),
+        };
+        let message = format!("the {kind} file `{path}` of service `{service}` can't be read: {reason}");
         self.diagnostics
             .push(Diagnostic::error(codes::ENV_FILE_MISSING, message).at(place, "named here").help(help));
-        Vec::new()
+        None
     }
 }

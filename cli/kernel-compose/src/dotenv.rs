@@ -12,61 +12,65 @@ use kernel_core::source::{SourceId, Span};
 use crate::codes;
 use crate::template::{self, Lookup, Problem};
 
+/// What env files say, by name. A later entry replaces an earlier one.
+pub type Values = BTreeMap<String, Entry>;
+
 /// One entry of an env file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name.
-    pub name: String,
-    /// The value; nothing when only the name stands there.
-    pub value: Option<String>,
-    /// Where the value stands, or the name when there is none.
+    /// The value.
+    pub value: String,
+    /// Where the value stands.
     pub span: Span,
 }
 
-/// Reads an env file. `lookup` finds what `${NAME}` in it means before the file's own entries are asked.
+/// Reads an env file. `lookup` finds what `${NAME}` in it means before `values` is asked, which holds the entries of
+/// earlier files and takes up those of this one.
 pub fn parse(
     source: SourceId,
     text: &str,
     lookup: &Lookup<'_>,
+    values: &mut Values,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Entry> {
-    let mut reader = Reader { source, text, at: 0, lookup, known: BTreeMap::new(), diagnostics };
+) {
+    let mut reader = Reader { source, text, at: 0, lookup, values, diagnostics };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
-    let mut entries: Vec<Entry> = Vec::new();
-    while let Some(line) = reader.next_line() {
-        if let Some(entry) = reader.entry(line) {
-            if let Some(value) = &entry.value {
-                reader.known.insert(entry.name.clone(), value.clone());
-            }
-            entries.push(entry);
-        }
+    while reader.next_statement() {
+        reader.entry();
     }
-    entries
 }
 
 /// Reads an env file with `format: raw`: `NAME=value` as it stands, without quotes, expansion or trailing comments.
-pub fn parse_raw(source: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Vec<Entry> {
-    let mut entries = Vec::new();
+pub fn parse_raw(
+    source: SourceId,
+    text: &str,
+    lookup: &Lookup<'_>,
+    values: &mut Values,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        let trimmed = line.trim_end_matches(['\n', '\r']).trim_start();
-        let begin = start + (line.len() - line.trim_start().len()).min(line.len());
+        let begin = start;
         start += line.len();
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let bare = if begin == 0 { line.trim_start_matches('\u{feff}') } else { line };
+        let trimmed = bare.trim_start();
+        let begin = begin + (line.len() - trimmed.len());
         if trimmed.is_empty() || trimmed.starts_with('#') {
             continue;
         }
         let (name, value) =
             trimmed.split_once('=').map_or((trimmed, None), |(name, value)| (name, Some(value)));
         let span = Span { source, start: begin, end: begin + trimmed.len() };
-        if name.is_empty() || name.contains(char::is_whitespace) {
+        if name.is_empty() || name.contains([' ', '\t']) {
             diagnostics.push(problem("a name has no spaces and is not empty", span, "write `NAME=value`"));
-        } else {
-            entries.push(Entry { name: name.to_owned(), value: value.map(str::to_owned), span });
+        } else if let Some(value) = value.map(str::to_owned).or_else(|| lookup(name)) {
+            values.insert(name.to_owned(), Entry { value, span });
         }
     }
-    entries
 }
 
 struct Reader<'a> {
@@ -74,131 +78,161 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     lookup: &'a Lookup<'a>,
-    known: BTreeMap<String, String>,
+    values: &'a mut Values,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
+/// What ends a name.
+enum End {
+    /// `=` or `:`.
+    Separator,
+    /// The line.
+    Line,
+    /// The file.
+    File,
+}
+
 impl Reader<'_> {
-    /// The end of the next line that says something; the position is then at its first character.
-    fn next_line(&mut self) -> Option<usize> {
+    /// Goes to the next thing that is said; whether there is one.
+    fn next_statement(&mut self) -> bool {
         loop {
             let rest = &self.text[self.at..];
             self.at += rest.len() - rest.trim_start().len();
             let rest = &self.text[self.at..];
-            if rest.is_empty() {
-                return None;
-            }
-            let end = self.at + rest.find('\n').unwrap_or(rest.len());
             if !rest.starts_with('#') {
-                return Some(end);
+                return !rest.is_empty();
             }
-            self.at = end;
+            self.at += rest.find('\n').unwrap_or(rest.len());
         }
     }
 
-    fn entry(&mut self, end: usize) -> Option<Entry> {
-        let line = &self.text[self.at..end];
-        if let Some(rest) = line.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])) {
-            self.at = end - rest.trim_start().len();
+    fn entry(&mut self) {
+        let rest = &self.text[self.at..];
+        if let Some(after) =
+            rest.strip_prefix("export").filter(|after| after.starts_with(char::is_whitespace))
+        {
+            self.at += rest.len() - after.trim_start_matches(is_space).len();
         }
-        let line = &self.text[self.at..end];
         let start = self.at;
-        let separator = line.find(['=', ':']);
-        let written =
-            separator.map_or_else(|| line.split(" #").next().unwrap_or(line), |length| &line[..length]);
-        let name = written.trim_end();
+        let Some((length, end)) = self.name() else { return };
+        let name = self.text[start..start + length].trim_end();
         let span = self.span(start, start + name.len());
-        self.at = end;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-[]".contains(c);
-        if let Some((index, bad)) = name.char_indices().find(|(_, c)| !allowed(*c)) {
-            let place = self.span(start + index, start + index + bad.len_utf8());
-            let reason = if bad.is_whitespace() {
-                "a name has no spaces".to_owned()
-            } else {
-                format!("a name can't have `{bad}` in it")
-            };
-            self.diagnostics.push(problem(
-                &reason,
-                place,
-                "write `NAME=value`; names have letters, digits and `_ . - [ ]`",
-            ));
-            return None;
-        }
-        if name.is_empty() {
-            self.diagnostics.push(problem(
-                "the name is missing",
-                self.span(start, start + 1),
-                "write `NAME=value`",
-            ));
-            return None;
+        if name.contains(' ') {
+            let at = start + name.find(' ').unwrap_or(0);
+            let place = self.span(at, at + 1);
+            self.bad_name("a name has no spaces", place);
+            self.skip_line();
+            return;
         }
         let name = name.to_owned();
-        let Some(length) = separator else {
-            let value = (self.lookup)(&name);
-            return Some(Entry { name, value, span });
-        };
-        let rest = &self.text[start + length + 1..end];
-        let start = start + length + 1 + (rest.len() - rest.trim_start_matches([' ', '\t']).len());
-        let value = match self.text[start..].chars().next() {
-            Some(quote @ ('"' | '\'')) => self.quoted(start, quote),
-            _ => self.unquoted(start, end),
-        };
-        value.map(|(value, span)| Entry { name, value: Some(value), span })
+        match end {
+            End::Line => {
+                self.at = start + length + 1;
+                if let Some(value) = (self.lookup)(&name) {
+                    self.values.insert(name, Entry { value, span });
+                }
+            }
+            // The reference takes the last name of a file without line end for a value without name.
+            End::File => {
+                self.at = start;
+                self.value(String::new());
+            }
+            End::Separator => {
+                self.at = start + length + 1;
+                let rest = &self.text[self.at..];
+                self.at += rest.len() - rest.trim_start_matches(is_space).len();
+                self.value(name);
+            }
+        }
     }
 
-    fn unquoted(&mut self, start: usize, end: usize) -> Option<(String, Span)> {
-        let line = &self.text[start..end.max(start)];
-        let comment =
-            if line.starts_with('#') { Some(0) } else { line.find(" #").or_else(|| line.find("\t#")) };
-        let raw = line[..comment.unwrap_or(line.len())].trim_end();
+    /// The length of the name and what ends it. Nothing when it can't be a name, which is told.
+    fn name(&mut self) -> Option<(usize, End)> {
+        for (index, character) in self.text[self.at..].char_indices() {
+            match character {
+                '=' | ':' => return Some((index, End::Separator)),
+                '\n' => return Some((index, End::Line)),
+                '_' | '.' | '-' | '[' | ']' => {}
+                other if is_space(other) || other.is_alphabetic() || other.is_numeric() => {}
+                other => {
+                    let start = self.at + index;
+                    let place = self.span(start, start + other.len_utf8());
+                    self.bad_name(&format!("a name can't have `{other}` in it"), place);
+                    self.skip_line();
+                    return None;
+                }
+            }
+        }
+        Some((self.text.len() - self.at, End::File))
+    }
+
+    fn bad_name(&mut self, reason: &str, place: Span) {
+        let help = "write `NAME=value`; names have letters, digits and `_ . - [ ]`";
+        self.diagnostics.push(problem(reason, place, help));
+    }
+
+    fn skip_line(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest.find('\n').unwrap_or(rest.len());
+    }
+
+    fn value(&mut self, name: String) {
+        let value = match self.text[self.at..].chars().next() {
+            Some(quote @ ('"' | '\'')) => self.quoted(quote),
+            _ => self.unquoted(),
+        };
+        if let Some((value, span)) = value {
+            self.values.insert(name, Entry { value, span });
+        }
+    }
+
+    fn unquoted(&mut self) -> Option<(String, Span)> {
+        let start = self.at;
+        self.skip_line();
+        let line = &self.text[start..self.at];
+        let raw = line.split(" #").next().unwrap_or(line).trim_end();
         let span = self.span(start, start + raw.len());
-        self.expand(&raw.replace("\\$", "$$"), raw, span).map(|value| (value, span))
+        self.expand(raw, raw, span).map(|value| (value, span))
     }
 
-    fn quoted(&mut self, start: usize, quote: char) -> Option<(String, Span)> {
-        let inside = start + 1;
+    fn quoted(&mut self, quote: char) -> Option<(String, Span)> {
+        let (open, inside) = (self.at, self.at + 1);
+        let mut value = String::new();
         let mut escaped = false;
-        let close = self.text[inside..].char_indices().find(|(_, c)| {
-            let found = *c == quote && !escaped;
-            escaped = *c == '\\' && !escaped;
-            found
-        });
-        let Some((length, _)) = close else {
-            let line = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
-            let span = self.span(start, line);
-            self.diagnostics.push(problem(
-                "a quote is opened and never closed",
-                span,
-                &format!("close it with `{quote}`"),
-            ));
-            // What follows would be read from the middle of a text.
-            self.at = self.text.len();
-            return None;
-        };
-        let end = inside + length;
-        let raw = &self.text[inside..end];
-        let span = self.span(inside, end);
-        let rest = &self.text[end + 1..];
-        let line_end = end + 1 + rest.find('\n').unwrap_or(rest.len());
-        self.at = line_end;
-        let rest = self.text[end + 1..line_end].trim();
-        if !rest.is_empty() && !rest.starts_with('#') {
-            let place = self.span(end + 1, line_end);
-            self.diagnostics.push(problem(
-                "something stands after the closing quote",
-                place,
-                "put the whole value in the quotes",
-            ));
-            return None;
+        for (index, character) in self.text[inside..].char_indices() {
+            if character == quote && !escaped {
+                let end = inside + index;
+                self.at = end + 1;
+                let span = self.span(inside, end);
+                if quote == '\'' {
+                    return Some((value, span));
+                }
+                let raw = self.text[inside..end].to_owned();
+                return self.expand(&unescape(&value), &raw, span).map(|value| (value, span));
+            }
+            if character != quote && character == '\\' && !escaped {
+                escaped = true;
+                continue;
+            }
+            if escaped && character != quote {
+                value.push('\\');
+            }
+            escaped = false;
+            value.push(character);
         }
-        if quote == '\'' {
-            return Some((raw.replace("\\'", "'"), span));
-        }
-        self.expand(&unescape(raw), raw, span).map(|value| (value, span))
+        self.skip_line();
+        let span = self.span(open, self.at);
+        let help = format!("close it with `{quote}`");
+        self.diagnostics.push(problem("a quote is opened and never closed", span, &help));
+        // What follows would be read from the middle of a text.
+        self.at = self.text.len();
+        None
     }
 
     fn expand(&mut self, text: &str, raw: &str, span: Span) -> Option<String> {
-        let lookup = |name: &str| (self.lookup)(name).or_else(|| self.known.get(name).cloned());
+        let lookup = |name: &str| {
+            (self.lookup)(name).or_else(|| self.values.get(name).map(|entry| entry.value.clone()))
+        };
         match template::fill(text, &lookup) {
             Ok(filled) => Some(filled.text),
             Err(error) => {
@@ -219,11 +253,8 @@ impl Reader<'_> {
                 } else {
                     span
                 };
-                self.diagnostics.push(problem(
-                    &reason,
-                    place,
-                    "write `$$` for a dollar sign that means itself",
-                ));
+                let help = "write `$$` for a dollar sign that means itself";
+                self.diagnostics.push(problem(&reason, place, help));
                 None
             }
         }
@@ -244,25 +275,49 @@ fn problem(reason: &str, span: Span, help: &str) -> Diagnostic {
         .help(help)
 }
 
+/// A space that does not end the line.
+fn is_space(character: char) -> bool {
+    matches!(character, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
+}
+
 /// Escapes of double quotes. `\$` becomes `$$`, which expansion turns into a dollar sign.
 fn unescape(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
-    let mut characters = raw.chars();
-    while let Some(character) = characters.next() {
-        if character != '\\' {
-            text.push(character);
-            continue;
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let mut length = after.chars().next().map_or(0, char::len_utf8);
+        match after.as_bytes().first() {
+            Some(b'a') => text.push('\u{7}'),
+            Some(b'b') => text.push('\u{8}'),
+            Some(b'f') => text.push('\u{c}'),
+            Some(b'n') => text.push('\n'),
+            Some(b'r') => text.push('\r'),
+            Some(b't') => text.push('\t'),
+            Some(b'v') => text.push('\u{b}'),
+            Some(b'$') => text.push_str("$$"),
+            Some(plain @ (b'"' | b'\\')) => text.push(char::from(*plain)),
+            Some(b'0') => {
+                let digits = after[1..].bytes().take(3).take_while(u8::is_ascii_digit).count();
+                length = 1 + digits;
+                let digits = &after[1..length];
+                match u8::from_str_radix(digits, 8) {
+                    Ok(code) if digits.len() == 3 => text.push(char::from(code)),
+                    _ => {
+                        text.push('\\');
+                        text.push_str(digits);
+                    }
+                }
+            }
+            _ => {
+                text.push('\\');
+                text.push_str(&after[..length]);
+            }
         }
-        match characters.next() {
-            Some('n') => text.push('\n'),
-            Some('r') => text.push('\r'),
-            Some('t') => text.push('\t'),
-            Some('$') => text.push_str("$$"),
-            Some(plain @ ('"' | '\\' | '\'')) => text.push(plain),
-            Some(other) => text.extend(['\\', other]),
-            None => text.push('\\'),
-        }
+        rest = &after[length..];
     }
+    text.push_str(rest);
     text
 }
 
@@ -272,27 +327,23 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> (Vec<(String, Option<String>)>, Vec<String>) {
+    fn read(text: &str) -> (Values, Vec<String>) {
         let mut sources = Sources::default();
         let source = sources.add("a.env", text);
         let lookup = |name: &str| (name == "HOME").then(|| "/home".to_owned());
-        let mut diagnostics = Vec::new();
-        let entries = parse(source, text, &lookup, &mut diagnostics);
+        let (mut values, mut diagnostics) = (Values::new(), Vec::new());
+        parse(source, text, &lookup, &mut values, &mut diagnostics);
         let told = diagnostics
             .iter()
             .map(|problem| format!("{} {}", sources.locate(problem.labels[0].span).unwrap(), problem.message))
             .collect();
-        (entries.into_iter().map(|entry| (entry.name, entry.value)).collect(), told)
+        (values, told)
     }
 
     fn values(text: &str) -> String {
-        let (entries, problems) = read(text);
+        let (values, problems) = read(text);
         assert_eq!(problems, Vec::<String>::new(), "{text}");
-        let show = |(name, value): (String, Option<String>)| match value {
-            Some(value) => format!("{name}={value}"),
-            None => name,
-        };
-        entries.into_iter().map(show).collect::<Vec<_>>().join("|")
+        values.iter().map(|(name, entry)| format!("{name}={}", entry.value)).collect::<Vec<_>>().join("|")
     }
 
     #[test]
@@ -302,14 +353,19 @@ mod tests {
             ("\u{feff}A=1", "A=1"),
             ("# c\n\n  A = b c  # comment\n", "A=b c"),
             ("export A=1\nA.b-c[0]: v", "A=1|A.b-c[0]=v"),
-            ("HOME\nNO # c", "HOME=/home|NO"),
-            ("A=x#y\nB=#z\nC=", "A=x#y|B=|C="),
+            ("HOME\nNO\n", "HOME=/home"),
+            ("A=x#y\nB=#z\nC=\nD= # x", "A=x#y|B=#z|C=|D=# x"),
             ("A='$HOME ${' # c", "A=$HOME ${"),
             ("A='a\nb'\nB=1", "A=a\nb|B=1"),
             (r#"A="a\tb \$x $$y $HOME \"q\" \z""#, "A=a\tb $x $y /home \"q\" \\z"),
-            ("A=1\nB=$A-${A:-2}-${C:-3}\nD=\\$A $$A", "A=1|B=1-1-3|D=$A $A"),
+            (r"A='it\'s \n'", r"A=it's \n"),
+            (r#"A="\101\0101\07""#, r"A=\101A\7"),
+            ("A=1\nB=$A-${A:-2}-${C:-3}\nD=\\$A $$A", "A=1|B=1-1-3|D=\\1 $A"),
             ("A=a=b:c", "A=a=b:c"),
             ("URL: http://x", "URL=http://x"),
+            ("é=1", "é=1"),
+            ("A=1\nB", "=B|A=1"),
+            ("A=\"x\" B=2", "A=x|B=2"),
         ];
         for (text, expected) in cases {
             assert_eq!(values(text), expected, "{text}");
@@ -318,28 +374,27 @@ mod tests {
 
     #[test]
     fn every_bad_line_is_told_with_its_place() {
-        let (entries, problems) = read("A=1\nB C=2\n=3\né=4\nD=${\nE=\"x\" y\nF=5\nG='\nH=6\n");
-        assert_eq!(entries.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["A", "F"]);
+        let (entries, problems) = read("A=1\nB C=2\né!=4\nD=${\nNO # c\nF=5\nG='\nH=6\n");
+        assert_eq!(entries.keys().map(String::as_str).collect::<Vec<_>>(), ["A", "F"]);
         insta::assert_snapshot!(problems.join("\n"), @r#"
         a.env:2:2 this env file can't be read: a name has no spaces
-        a.env:3:1 this env file can't be read: the name is missing
-        a.env:4:1 this env file can't be read: a name can't have `é` in it
-        a.env:5:3 this env file can't be read: a variable can't be read: the `}` is missing
-        a.env:6:6 this env file can't be read: something stands after the closing quote
-        a.env:8:3 this env file can't be read: a quote is opened and never closed
+        a.env:3:2 this env file can't be read: a name can't have `!` in it
+        a.env:4:3 this env file can't be read: a variable can't be read: the `}` is missing
+        a.env:5:4 this env file can't be read: a name can't have `#` in it
+        a.env:7:3 this env file can't be read: a quote is opened and never closed
         "#);
     }
 
     #[test]
     fn raw_takes_everything_as_it_stands() {
         let mut sources = Sources::default();
-        let text = "A='x' # y\n# c\nB\nC D=1\n";
+        let text = "A='x' # y\n# c\nB\nC D=1\nHOME\n";
         let source = sources.add("raw.env", text);
-        let mut diagnostics = Vec::new();
-        let entries = parse_raw(source, text, &mut diagnostics);
-        let read: Vec<_> =
-            entries.iter().map(|entry| (entry.name.as_str(), entry.value.as_deref())).collect();
-        assert_eq!(read, [("A", Some("'x' # y")), ("B", None)]);
+        let (mut values, mut diagnostics) = (Values::new(), Vec::new());
+        let lookup = |name: &str| (name == "HOME").then(|| "/home".to_owned());
+        parse_raw(source, text, &lookup, &mut values, &mut diagnostics);
+        let read: Vec<_> = values.iter().map(|(name, entry)| (name.as_str(), entry.value.as_str())).collect();
+        assert_eq!(read, [("A", "'x' # y"), ("HOME", "/home")]);
         assert_eq!(sources.locate(diagnostics[0].labels[0].span).unwrap(), "raw.env:4:1");
     }
 }

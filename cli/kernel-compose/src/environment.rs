@@ -6,6 +6,7 @@ use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::{SourceId, Sources};
 
 use crate::dotenv;
+use crate::tree::Scalar;
 
 /// Where a variable is looked for: the environment, then env files, then generated values.
 #[derive(Clone, Debug, Default)]
@@ -23,22 +24,31 @@ impl Environment {
         sources: &Sources,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
+        let mut new = Self { values: environment.clone(), secret: BTreeSet::new() };
+        new.add_env_files(env_files, sources, diagnostics);
+        for (name, value) in generated {
+            new.set_default(name, value);
+        }
+        new.hide(generated.keys().cloned());
+        new
+    }
+
+    /// Reads env files, later over earlier, and puts them below what is there.
+    pub fn add_env_files(
+        &mut self,
+        env_files: &[SourceId],
+        sources: &Sources,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         let mut values = BTreeMap::new();
         for file in env_files {
             let Some(source) = sources.get(*file) else { continue };
-            let known = |name: &str| environment.get(name).cloned();
-            for entry in dotenv::parse(*file, &source.text, &known, diagnostics) {
-                // A name without value takes the one of the environment, which is put over everything below.
-                if let Some(value) = entry.value {
-                    values.insert(entry.name, value);
-                }
-            }
+            let known = |name: &str| self.values.get(name).cloned();
+            dotenv::parse(*file, &source.text, &known, &mut values, diagnostics);
         }
-        values.extend(environment.iter().map(|(name, value)| (name.clone(), value.clone())));
-        for (name, value) in generated {
-            values.entry(name.clone()).or_insert_with(|| value.clone());
+        for (name, entry) in values {
+            self.set_default(&name, &entry.value);
         }
-        Self { values, secret: generated.keys().cloned().collect() }
     }
 
     /// The value of a variable.
@@ -46,9 +56,21 @@ impl Environment {
         self.values.get(name).map(String::as_str)
     }
 
+    /// The value of a variable as a scalar that knows whether it may be shown.
+    pub fn scalar(&self, name: &str) -> Option<Scalar> {
+        let value = self.get(name)?.to_owned();
+        Some(if self.is_secret(name) {
+            Scalar::with_secret(value, &format!("${{{name}}}"))
+        } else {
+            Scalar::quoted(value)
+        })
+    }
+
     /// Sets a variable that has no value yet.
     pub fn set_default(&mut self, name: &str, value: &str) {
-        self.values.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        if !self.values.contains_key(name) {
+            self.values.insert(name.to_owned(), value.to_owned());
+        }
     }
 
     /// Sets a variable.
@@ -64,6 +86,11 @@ impl Environment {
     /// Whether the value of a variable must not be shown.
     pub fn is_secret(&self, name: &str) -> bool {
         self.secret.contains(name)
+    }
+
+    /// All variables with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The names of all variables, for "did you mean".

@@ -9,6 +9,7 @@
 //! that a Compose file names ([`Files`]). What the loader supports is told in `docs/compose.md`.
 
 pub mod codes;
+pub mod discover;
 pub mod project;
 pub mod render;
 pub mod tree;
@@ -33,6 +34,6 @@ mod suggest;
 mod template;
 mod validate;
 
-pub use load::{generated_variables, load};
+pub use load::{generated_variables, load, load_with, templates};
 pub use project::{Project, Service};
-pub use request::{FileText, Files, LoadRequest, Loaded};
+pub use request::{FileText, Files, LoadOptions, LoadRequest, Loaded};

@@ -1,28 +1,60 @@
 //! The pipeline, stage after stage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel_core::diagnostic::{Diagnostic, Severity};
 use kernel_core::source::{SourceId, Sources};
 
 use crate::codes;
 use crate::environment::Environment;
-use crate::normalise::{self, Base};
-use crate::request::{LoadRequest, Loaded};
+use crate::normalise::{self, Base, Steps};
+use crate::project::{self, Project};
+use crate::request::{Files, LoadOptions, LoadRequest, Loaded};
 use crate::tree::{Mapping, Node, Value};
-use crate::{combine, complete, container_environment, name, parse, project, select, validate};
+use crate::{combine, complete, container_environment, name, parse, select, validate};
 
 /// Loads a project: every problem of every stage at once, each with its place. Files that a Compose file names are
 /// added to `sources`, so that diagnostics can point into them.
 #[must_use]
 pub fn load(request: &LoadRequest<'_>, sources: &mut Sources) -> Loaded {
+    load_with(request, &LoadOptions::default(), sources)
+}
+
+/// The same with options.
+#[must_use]
+pub fn load_with(request: &LoadRequest<'_>, options: &LoadOptions<'_>, sources: &mut Sources) -> Loaded {
     let mut diagnostics = Vec::new();
-    let project = run(request, sources, &mut diagnostics);
-    // By place, so that a reader goes through each file once.
-    diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
-    diagnostics.dedup();
+    let project = run(request, options, sources, &mut diagnostics);
+    finish(project, diagnostics)
+}
+
+/// Merges the files of a project without filling in variables and without checking what only they can make right:
+/// what `config --no-interpolate` prints.
+#[must_use]
+pub fn templates(request: &LoadRequest<'_>, sources: &mut Sources) -> (Option<Node>, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let documents = documents(request.files, sources, &mut diagnostics);
+    let environment = environment(request, sources, &mut diagnostics);
+    let directory = request.project_directory;
+    let name = name::find(request.project_name, &documents, directory, &environment, &mut diagnostics);
+    let base = base(request);
+    let mut told = BTreeSet::new();
+    let mut combiner = combine::Combiner {
+        environment: None,
+        reader: request.reader,
+        sources,
+        told: &mut told,
+        diagnostics: &mut diagnostics,
+        including: Vec::new(),
+    };
+    let combined = combiner.documents(documents, base);
+    let tree = combined.map(|combined| {
+        let mut tree = normalise::file(combined.tree, base, Steps::Paths, &mut diagnostics);
+        complete::complete(&mut tree, &name, directory, &environment);
+        tree
+    });
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    Loaded { project: project.filter(|_| !failed), diagnostics }
+    (tree.filter(|_| !failed), diagnostics)
 }
 
 /// The variables that the top-level `x-kernel.generate` of the given files lists, in order, each once. The caller makes
@@ -33,13 +65,46 @@ pub fn generated_variables(files: &[SourceId], sources: &Sources) -> Vec<String>
     generated(&documents(files, sources, &mut ignored))
 }
 
+fn finish(project: Option<Project>, mut diagnostics: Vec<Diagnostic>) -> Loaded {
+    // By place, so that a reader goes through each file once.
+    diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
+    diagnostics.dedup();
+    // An alias that names nothing is not also nothing where something is wanted.
+    let aliases: BTreeSet<_> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.code == codes::ALIAS)
+        .filter_map(|diagnostic| diagnostic.labels.first().map(|label| label.span))
+        .collect();
+    diagnostics.retain(|diagnostic| {
+        diagnostic.code != codes::WRONG_SHAPE
+            || diagnostic.labels.first().is_none_or(|label| !aliases.contains(&label.span))
+    });
+    let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    Loaded { project: project.filter(|_| !failed), diagnostics }
+}
+
+fn environment(
+    request: &LoadRequest<'_>,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Environment {
+    Environment::new(request.environment, request.env_files, request.generated, sources, diagnostics)
+}
+
+fn base<'a>(request: &LoadRequest<'a>) -> Base<'a> {
+    Base {
+        directory: request.project_directory,
+        home: request.environment.get("HOME").map(String::as_str).filter(|home| !home.is_empty()),
+    }
+}
+
 fn run(
     request: &LoadRequest<'_>,
+    options: &LoadOptions<'_>,
     sources: &mut Sources,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<project::Project> {
-    let mut environment =
-        Environment::new(request.environment, request.env_files, request.generated, sources, diagnostics);
+) -> Option<Project> {
+    let mut environment = environment(request, sources, diagnostics);
     let documents = documents(request.files, sources, diagnostics);
     environment.hide(generated(&documents));
     let directory = request.project_directory;
@@ -47,33 +112,85 @@ fn run(
     environment.set("COMPOSE_PROJECT_NAME", &name);
 
     let mut told = BTreeSet::new();
-    let home = request.environment.get("HOME").map(String::as_str);
-    let base = Base { directory, home };
+    let base = base(request);
     let mut combiner = combine::Combiner {
-        environment: &environment,
+        environment: Some(&environment),
         reader: request.reader,
-        home,
         sources,
         told: &mut told,
         diagnostics,
         including: Vec::new(),
     };
-    let declared = combiner.documents(documents, base)?;
+    let combine::Combined { tree, declared } = combiner.documents(documents, base)?;
+    let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    if !wrong && tree.as_mapping().is_none_or(Mapping::is_empty) {
+        diagnostics.push(empty("the project is empty"));
+    }
 
-    let mut model = normalise::file(declared.clone(), base, diagnostics);
-    complete::complete(&mut model, &name, directory, &environment, diagnostics);
-    let hidden = select::profiles(&mut model, request.profiles, diagnostics);
+    let mut model = normalise::file(tree, base, Steps::All, diagnostics);
+    validate::model(&model, diagnostics);
+    complete::complete(&mut model, &name, directory, &environment);
+    follow_links(&mut model, request.reader);
+    let mut profiles = request.profiles.to_vec();
+    let mut hidden = select::profiles(&mut model, &profiles, diagnostics);
     container_environment::resolve(&mut model, &environment, request.reader, sources, diagnostics);
-    select::used_resources(&mut model);
-    if declared.get("services").and_then(Node::as_mapping).is_none_or(Mapping::is_empty) {
+    let decode = |model: Node, hidden: &BTreeMap<String, Node>| {
+        project::decode(model, &name, directory, hidden, &environment)
+    };
+    if options.services.is_empty() {
+        if !options.all_resources {
+            select::used_resources(&mut model);
+        }
+        let project = decode(model, &hidden);
+        validate::project(&project, &declared, diagnostics);
+        return Some(project);
+    }
+    // What is asked for is judged together with everything that the active profiles show.
+    validate::project(&decode(model.clone(), &hidden), &declared, diagnostics);
+    profiles.extend(select::profiles_of(&hidden, options.services));
+    select::show(&mut model, &mut hidden, &profiles);
+    container_environment::resolve(&mut model, &environment, request.reader, sources, diagnostics);
+    select::services(&mut model, &hidden, options.services, diagnostics);
+    if !options.all_resources {
+        select::used_resources(&mut model);
+    }
+    Some(decode(model, &hidden))
+}
+
+/// A path that is watched is the one that its links lead to.
+fn follow_links(model: &mut Node, reader: &dyn Files) {
+    let Value::Mapping(top) = &mut model.value else { return };
+    let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") else { return };
+    for service in services.iter_mut() {
+        let Value::Mapping(service) = &mut service.value.value else { continue };
+        let Some(Node { value: Value::Mapping(develop), .. }) = service.get_mut("develop") else { continue };
+        let Some(Node { value: Value::Sequence(watch), .. }) = develop.get_mut("watch") else { continue };
+        for item in watch {
+            if let Value::Mapping(item) = &mut item.value
+                && let Some(path) = item.get_mut("path")
+                && let Some(followed) = path.as_text().and_then(|text| reader.follow(text))
+            {
+                *path = Node::text(followed, path.span);
+            }
+        }
+    }
+}
+
+/// Takes `version` out, which is told.
+pub(crate) fn obsolete_version(tree: &mut Node, diagnostics: &mut Vec<Diagnostic>) {
+    let Value::Mapping(top) = &mut tree.value else { return };
+    if let Some(version) = top.remove("version") {
         diagnostics.push(
-            Diagnostic::error(codes::EMPTY, "the project has no services")
-                .help("declare one: `services: { web: { image: nginx } }`"),
+            Diagnostic::warning(codes::OBSOLETE, "`version` has no meaning any more")
+                .at(version.span, "ignored")
+                .help("remove the line"),
         );
     }
-    let project = project::decode(model, &name, directory, hidden);
-    validate::project(&project, &declared, diagnostics);
-    Some(project)
+}
+
+fn empty(message: impl Into<String>) -> Diagnostic {
+    Diagnostic::error(codes::EMPTY, message)
+        .help("a Compose file has `services`: `services: { web: { image: nginx } }`")
 }
 
 /// All documents of all files, in order.
@@ -88,21 +205,14 @@ pub(crate) fn documents(
         let before = diagnostics.len();
         let found = parse::parse(*file, &source.text, diagnostics);
         if found.is_empty() && diagnostics.len() == before {
-            diagnostics.push(
-                Diagnostic::error(codes::EMPTY, format!("`{}` says nothing", source.name))
-                    .help("a Compose file has `services:`"),
-            );
+            diagnostics.push(empty(format!("`{}` says nothing", source.name)));
         }
         for document in found {
             if matches!(document.value, Value::Mapping(_)) {
                 documents.push(document);
-            } else if !document.is_null() {
+            } else {
                 let message = format!("a Compose file is a mapping, and this is {}", document.describe());
-                diagnostics.push(
-                    Diagnostic::error(codes::EMPTY, message)
-                        .at(document.span, "not a mapping")
-                        .help("a Compose file has `services:`"),
-                );
+                diagnostics.push(empty(message).at(document.span, "not a mapping"));
             }
         }
     }

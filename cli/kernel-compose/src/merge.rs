@@ -1,13 +1,15 @@
 //! Puts one tree over another by the rules of the Compose Specification: mappings merge, lists append, scalars
 //! replace, and the exceptions follow from the shape of the attribute.
 
+use std::collections::HashSet;
+
 use kernel_core::diagnostic::Diagnostic;
 
 use crate::codes;
 use crate::place::Place;
-use crate::schema::{self, Attribute, Shape, Short};
+use crate::schema::{self, Attribute, Shape, Short, TEXT, Texts};
 use crate::short;
-use crate::tree::{Entry, Mapping, Node, Tag, Value};
+use crate::tree::{Entry, Mapping, Node, Scalar, Tag, Value};
 
 /// Merges `over` into `base`, both whole files. Tags stay, because they also mean what `extends` brings in later;
 /// [`settle`] takes them off in the end.
@@ -43,6 +45,10 @@ impl Merge<'_> {
             }
             None => {}
         }
+        // These are taken as they are, also when that is nothing.
+        if matches!(shape, Shape::Command | Shape::HealthTest | Shape::Short(Short::Ulimit, _)) {
+            return over;
+        }
         if over.is_null() {
             return base;
         }
@@ -50,26 +56,25 @@ impl Merge<'_> {
             return over;
         }
         match shape {
-            Shape::Command | Shape::HealthTest | Shape::Short(Short::Ulimit, _) => over,
-            Shape::Text
-            | Shape::Path
-            | Shape::Context
-            | Shape::Boolean
-            | Shape::Integer
-            | Shape::Mode
-            | Shape::Number
-            | Shape::Bytes
-            | Shape::Duration => over,
-            Shape::Texts | Shape::TextOrTexts | Shape::Paths => {
-                unique_texts(self.lists(short::listed(base), short::listed(over)))
+            Shape::Texts(Texts { merges: true, .. }) | Shape::EnvFiles(_) => {
+                self.lists(short::listed(base), short::listed(over))
             }
-            Shape::Hosts => unique_texts(self.lists(short::hosts(base), short::hosts(over))),
-            Shape::Pairs | Shape::Variables | Shape::Contexts => {
-                self.mappings(short::pairs(base), short::pairs(over), |_| Shape::Text, true)
+            Shape::Hosts => self.hosts(base, over),
+            Shape::Pairs(pairs) if pairs.merges => {
+                let (base, over) = (short::pairs(short::listed(base)), short::pairs(short::listed(over)));
+                if pairs.once {
+                    self.said_once(&base, &over);
+                }
+                self.mappings(base, over, |_| TEXT, true)
             }
-            Shape::Keys(value) => self.mappings(short::keys(base), short::keys(over), |_| *value, false),
-            Shape::Map(value) => self.mappings(base, over, |_| *value, false),
-            Shape::Object(table) => self.mappings(base, over, |key| attribute_shape(table, key), false),
+            Shape::Keys(value @ Shape::Object(_), _) => {
+                self.mappings(short::dependencies(base), short::dependencies(over), |_| *value, false)
+            }
+            Shape::Keys(value, _) => self.mappings(short::keys(base), short::keys(over), |_| *value, false),
+            Shape::Map(value, _) => self.anything(base, over, |_| *value),
+            Shape::Object(table) | Shape::Nullable(table) => {
+                self.anything(base, over, |key| attribute_shape(table, key))
+            }
             Shape::Short(kind, table) => {
                 let (base, over) = (short::named(base, kind), short::named(over, kind));
                 self.mappings(base, over, |key| attribute_shape(table, key), false)
@@ -78,16 +83,11 @@ impl Merge<'_> {
                 let driver = |node: &Node| node.get("driver").and_then(Node::as_text).map(str::to_owned);
                 match (driver(&base), driver(&over)) {
                     (Some(left), Some(right)) if left != right => over,
-                    _ => self.mappings(base, over, |key| attribute_shape(table, key), false),
+                    _ => self.anything(base, over, |key| attribute_shape(table, key)),
                 }
             }
-            Shape::List(Shape::Short(Short::EnvFile, _)) => {
-                self.lists(short::listed(base), short::listed(over))
-            }
-            Shape::List(_) => self.lists(base, over),
             Shape::Keyed(key, item) => self.keyed(base, over, key, *item),
-            Shape::Optional(inner) => self.node(base, over, *inner),
-            Shape::Any | Shape::External => self.anything(base, over),
+            _ => self.anything(base, over, |_| Shape::Any),
         }
     }
 
@@ -124,34 +124,73 @@ impl Merge<'_> {
         }
     }
 
-    fn keyed(&mut self, base: Node, over: Node, key: &str, shape: Shape) -> Node {
-        let (span, at) = (base.span, over.span);
-        match (base.value, over.value) {
-            (Value::Sequence(mut items), Value::Sequence(more)) => {
-                for item in more {
-                    let name = item.get(key).and_then(Node::as_text).map(str::to_owned);
-                    let found = items.iter_mut().find(|earlier| {
-                        name.is_some() && earlier.get(key).and_then(Node::as_text) == name.as_deref()
-                    });
-                    match found {
-                        Some(earlier) => {
-                            let base = std::mem::replace(earlier, Node::new(Value::Null, at));
-                            *earlier = self.node(base, item, shape);
-                        }
-                        None => items.push(item),
-                    }
-                }
-                Node::new(Value::Sequence(items), span)
-            }
-            (base, over) => self.mismatch(Node::new(base, span), &Node::new(over, at)),
+    /// Tells names that have one value in both.
+    fn said_once(&mut self, base: &Node, over: &Node) {
+        let text = |node: &Node| node.as_scalar().map(Scalar::canonical_text);
+        for entry in over.as_mapping().into_iter().flatten() {
+            let earlier = base.as_mapping().and_then(|base| base.entry(&entry.key));
+            let Some(earlier) = earlier.filter(|earlier| text(&earlier.value) == text(&entry.value)) else {
+                continue;
+            };
+            let message = format!("{}: `{}` is said in two files with one value", self.place, entry.key);
+            self.diagnostics.push(
+                Diagnostic::error(codes::DUPLICATE, message)
+                    .at(entry.key_span, "again here")
+                    .at(earlier.key_span, "first here")
+                    .help("keep one of them"),
+            );
         }
     }
 
-    fn anything(&mut self, base: Node, over: Node) -> Node {
+    /// Hosts of `over` that `base` has in the same words are left out.
+    fn hosts(&mut self, base: Node, over: Node) -> Node {
+        let (base, mut over) = (short::hosts(base), short::hosts(over));
+        let known: HashSet<String> = base
+            .as_sequence()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Node::as_text)
+            .map(str::to_owned)
+            .collect();
+        if let Value::Sequence(items) = &mut over.value {
+            items.retain(|item| item.as_text().is_none_or(|text| !known.contains(text)));
+        }
+        self.lists(base, over)
+    }
+
+    /// Merges the address pools of a network by the rules of the reference: every pool of `base` meets every pool of
+    /// `over`, and one of `base` stays only where both are about the same subnet.
+    fn keyed(&mut self, base: Node, over: Node, key: &str, shape: Shape) -> Node {
+        let span = base.span;
+        let (Value::Sequence(items), Value::Sequence(more)) = (&base.value, &over.value) else {
+            return self.mismatch(base, &over);
+        };
+        let name = |item: &Node| item.get(key).and_then(Node::as_text).map(str::to_owned);
+        let mut kept: Vec<Node> = Vec::new();
+        for item in items {
+            let mut item = item.clone();
+            for other in more {
+                let known = kept.iter().any(|earlier| name(earlier) == name(other));
+                if name(other) != name(&item) && !known {
+                    kept.push(other.clone());
+                    continue;
+                }
+                item = self.node(item, other.clone(), shape);
+                match kept.iter_mut().find(|earlier| name(earlier) == name(&item)) {
+                    Some(earlier) => *earlier = item.clone(),
+                    None => kept.push(item.clone()),
+                }
+            }
+        }
+        Node::new(Value::Sequence(kept), span)
+    }
+
+    /// Merges by what is there: mappings key by key, lists one after the other; one value replaces another.
+    fn anything(&mut self, base: Node, over: Node, shape: impl Fn(&str) -> Shape) -> Node {
         match (&base.value, &over.value) {
-            (Value::Mapping(_), Value::Mapping(_)) => self.mappings(base, over, |_| Shape::Any, false),
+            (Value::Mapping(_), Value::Mapping(_)) => self.mappings(base, over, shape, false),
             (Value::Sequence(_), Value::Sequence(_)) => self.lists(base, over),
-            (Value::Scalar(_), Value::Scalar(_)) => over,
+            (Value::Scalar(_), _) => over,
             _ => self.mismatch(base, &over),
         }
     }
@@ -192,13 +231,4 @@ pub fn settle(mut node: Node) -> Option<Node> {
         other => other,
     };
     Some(node)
-}
-
-/// Keeps the first of equal texts.
-fn unique_texts(mut node: Node) -> Node {
-    if let Value::Sequence(items) = &mut node.value {
-        let mut seen = std::collections::HashSet::new();
-        items.retain(|item| item.as_text().is_none_or(|text| seen.insert(text.to_owned())));
-    }
-    node
 }

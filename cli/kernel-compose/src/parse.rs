@@ -98,10 +98,26 @@ impl<'a> Builder<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let span = self.span(range);
-                let plain = style == ScalarStyle::Plain
-                    && tag.as_ref().is_none_or(|tag| !tag.is_yaml_core_schema_tag("str"));
-                let tag = tag.and_then(|tag| self.tag(&tag, span));
+                if style == ScalarStyle::Plain
+                    && text.contains('?')
+                    && self.stack.last().is_some_and(|frame| frame.flow)
+                {
+                    self.question_mark(&text, span);
+                }
+                if style == ScalarStyle::DoubleQuoted {
+                    self.slash_escape(span);
+                }
+                let plain = match &tag {
+                    None => style == ScalarStyle::Plain,
+                    Some(tag) => {
+                        ["int", "float", "bool", "null"].iter().any(|kind| tag.is_yaml_core_schema_tag(kind))
+                    }
+                };
                 let scalar = if plain { Scalar::plain(text) } else { Scalar::quoted(text) };
+                if let Some(tag) = tag.as_deref().filter(|_| plain) {
+                    self.typed(tag, &scalar, span);
+                }
+                let tag = tag.and_then(|tag| self.tag(&tag, span));
                 let value = if scalar.meaning() == Plain::Null { Value::Null } else { Value::Scalar(scalar) };
                 self.close(Node { value, span, tag }, 0, anchor);
             }
@@ -132,6 +148,52 @@ impl<'a> Builder<'a> {
                 self.close(Node::new(Value::Null, span), 0, 0);
             }
             _ => {}
+        }
+    }
+
+    /// Between brackets the reference takes a question mark for the start of a key.
+    fn question_mark(&mut self, text: &str, span: Span) {
+        self.diagnostics.push(
+            Diagnostic::error(codes::SYNTAX, "a `?` between brackets or braces has to be in quotes")
+                .at(span, "the start of a key")
+                .help(format!("put it in quotes: \"{text}\"")),
+        );
+    }
+
+    /// The reference does not know the escape `\\/`.
+    fn slash_escape(&mut self, span: Span) {
+        let Some(written) = self.text.get(span.start..span.end).filter(|written| written.contains("\\/")) else {
+            return;
+        };
+        let mut escaped = false;
+        for (index, byte) in written.bytes().enumerate() {
+            if escaped && byte == b'/' {
+                let start = span.start + index - 1;
+                self.diagnostics.push(
+                    Diagnostic::error(codes::SYNTAX, "a slash is not escaped")
+                        .at(Span { start, end: start + 2, ..span }, "no such escape")
+                        .help("write `/`"),
+                );
+            }
+            escaped = byte == b'\\' && !escaped;
+        }
+    }
+
+    /// A value with a tag of its type is of that type.
+    fn typed(&mut self, tag: &granit_parser::Tag, scalar: &Scalar, span: Span) {
+        let fits = match scalar.meaning() {
+            Plain::Null => tag.is_yaml_core_schema_tag("null"),
+            Plain::Boolean(_) => tag.is_yaml_core_schema_tag("bool"),
+            Plain::Integer(_) => tag.is_yaml_core_schema_tag("int") || tag.is_yaml_core_schema_tag("float"),
+            Plain::Float(_) => tag.is_yaml_core_schema_tag("float"),
+            Plain::Timestamp | Plain::Text => false,
+        };
+        if !fits {
+            let message =
+                format!("`{}` is {}, and its tag says something else", scalar.text(), scalar.describe());
+            self.diagnostics.push(
+                Diagnostic::error(codes::TAG, message).at(span, "not of that type").help("take the tag out"),
+            );
         }
     }
 
@@ -182,7 +244,17 @@ impl<'a> Builder<'a> {
         match &mut frame.kind {
             Kind::Sequence(items) => items.push(node),
             Kind::Mapping { mapping, seen, key, merges } => match std::mem::replace(key, Key::Wanted) {
-                Key::Wanted => *key = read_key(node, self.diagnostics),
+                Key::Wanted => {
+                    let place = node.span;
+                    *key = read_key(node, self.diagnostics);
+                    if matches!(key, Key::Merge) && !seen.insert("<<".to_owned()) {
+                        self.diagnostics.push(
+                            Diagnostic::error(codes::DUPLICATE_KEY, "`<<` stands twice in one mapping")
+                                .at(place, "again here")
+                                .help("name all in one list: `<<: [*a, *b]`"),
+                        );
+                    }
+                }
                 Key::Merge => merges.push(node),
                 Key::Refused => {}
                 Key::Named(name, span) => {
@@ -249,7 +321,6 @@ impl<'a> Builder<'a> {
                     self.merge_key(mapping, item);
                 }
             }
-            Value::Null => {}
             _ => self.diagnostics.push(
                 Diagnostic::error(codes::MERGE_KEY, "`<<` takes a mapping or a list of mappings")
                     .at(merged.span, merged.describe())

@@ -10,6 +10,7 @@ mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kernel_core::secret::Secret;
 use kernel_core::source::Span;
 
 pub use service::{
@@ -90,6 +91,8 @@ pub struct Resource {
     pub driver: Option<String>,
     /// `file` of a secret or config, absolute.
     pub file: Option<String>,
+    /// The content of a secret or config that is written here or in a variable. It can't be printed by accident.
+    pub content: Option<Secret>,
     /// `internal` of a network.
     pub internal: bool,
     /// Labels as written; those that `kernel` adds are not among them.

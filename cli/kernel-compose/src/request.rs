@@ -28,11 +28,26 @@ pub struct LoadRequest<'a> {
     pub reader: &'a dyn Files,
 }
 
+/// What a load is to do beside the usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions<'a> {
+    /// Only these services and what they depend on; empty means all. Their profiles count as active.
+    pub services: &'a [String],
+    /// Networks, volumes, secrets and configs that no service uses stay.
+    pub all_resources: bool,
+}
+
 /// Reads what a Compose file names: env files of services, `extends` and `include`. The caller implements it, so this
 /// crate stays without I/O.
 pub trait Files {
     /// Reads the file at an absolute path.
     fn read(&self, path: &str) -> FileText;
+
+    /// Where the links on the way lead that an absolute path goes; nothing when there are none.
+    fn follow(&self, path: &str) -> Option<String> {
+        let _ = path;
+        None
+    }
 }
 
 /// What came of reading a file.

@@ -17,25 +17,33 @@ pub fn listed(node: Node) -> Node {
 
 /// A list of `NAME=value` or `NAME` as a mapping. The last of several values for one name wins.
 pub fn pairs(node: Node) -> Node {
-    split(node, |scalar| {
+    split(node, |scalar, span| {
         let value = scalar
             .text()
             .contains('=')
             .then(|| scalar.part(|text| text.split_once('=').map_or("", |pair| pair.1)));
-        (name(scalar, "="), value)
+        let value = value.map_or(Value::Null, Value::Scalar);
+        (scalar.text().split('=').next().unwrap_or_default().to_owned(), Node::new(value, span))
     })
 }
 
 /// A list of keys as a mapping of keys to nothing.
 pub fn keys(node: Node) -> Node {
-    split(node, |scalar| (scalar.text().to_owned(), None))
+    split(node, |scalar, span| (scalar.text().to_owned(), Node::new(Value::Null, span)))
+}
+
+/// A list of services as a mapping to what a dependency means that says no more.
+pub fn dependencies(node: Node) -> Node {
+    split(node, |scalar, span| {
+        let entries =
+            [("condition", Node::text("service_started", span)), ("required", Node::plain("true", span))];
+        (scalar.text().to_owned(), Node::mapping(entries, span))
+    })
 }
 
 /// A mapping of hosts to addresses as a list of `host=address`.
 pub fn hosts(node: Node) -> Node {
-    let Value::Mapping(mapping) = node.value else {
-        return Node { value: with_equals(node.value), ..node };
-    };
+    let Value::Mapping(mapping) = node.value else { return node };
     let mut items = Vec::new();
     for Entry { key, value, .. } in mapping {
         let addresses = match value.value {
@@ -53,14 +61,35 @@ pub fn hosts(node: Node) -> Node {
     Node::new(Value::Sequence(items), node.span)
 }
 
+/// Takes `host=address` or `host:address` apart.
+pub fn host(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').or_else(|| text.split_once(':'))
+}
+
+/// Hosts and addresses as a sorted list of `host=address`. Several addresses of an item stand apart, brackets go.
+pub fn sorted_hosts(node: Node) -> Node {
+    let span = node.span;
+    let from_list = matches!(node.value, Value::Sequence(_));
+    let mut items: Vec<Node> = Vec::new();
+    for item in hosts(node).as_sequence().unwrap_or_default() {
+        let Some((host, addresses)) = item.as_text().and_then(host) else { continue };
+        let addresses: Vec<&str> = if from_list { addresses.split(',').collect() } else { vec![addresses] };
+        for address in addresses {
+            let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            let address = bare.filter(|bare| !bare.is_empty()).unwrap_or(address);
+            items.push(Node::text(format!("{host}={address}"), item.span));
+        }
+    }
+    items.sort_by(|left, right| left.as_text().cmp(&right.as_text()));
+    Node::new(Value::Sequence(items), span)
+}
+
 /// One text as the mapping that it stands for.
 pub fn named(node: Node, kind: Short) -> Node {
     let key = match kind {
         Short::Build => "context",
-        Short::EnvFile | Short::Include => "path",
-        Short::Extends => "service",
-        Short::Reference => "source",
-        Short::Port | Short::Volume | Short::Device | Short::Ulimit => return node,
+        Short::Include => "path",
+        Short::Ulimit => return node,
     };
     match node.value {
         Value::Scalar(_) => {
@@ -71,34 +100,17 @@ pub fn named(node: Node, kind: Short) -> Node {
     }
 }
 
-fn split(node: Node, take: impl Fn(&Scalar) -> (String, Option<Scalar>)) -> Node {
+fn split(node: Node, take: impl Fn(&Scalar, kernel_core::source::Span) -> (String, Node)) -> Node {
     let Value::Sequence(items) = node.value else { return node };
     if !items.iter().all(|item| matches!(item.value, Value::Scalar(_))) {
         return Node::new(Value::Sequence(items), node.span);
     }
-    let mut mapping = Mapping::default();
+    let mut mapping = Mapping::with_capacity(items.len());
     for item in items {
         if let Value::Scalar(scalar) = &item.value {
-            let (name, value) = take(scalar);
-            mapping.set(name, item.span, Node::new(value.map_or(Value::Null, Value::Scalar), item.span));
+            let (name, value) = take(scalar, item.span);
+            mapping.set(name, item.span, value);
         }
     }
     Node::new(Value::Mapping(mapping), node.span)
-}
-
-fn name(scalar: &Scalar, separator: &str) -> String {
-    scalar.text().split(separator).next().unwrap_or_default().to_owned()
-}
-
-/// `host:address` and `host=address` are the same; an address may hold colons itself.
-fn with_equals(value: Value) -> Value {
-    let Value::Sequence(mut items) = value else { return value };
-    for item in &mut items {
-        let Some(text) = item.as_text().filter(|text| !text.contains('=')) else { continue };
-        if let Some((host, address)) = text.split_once(':') {
-            let address = address.trim_start_matches('[').trim_end_matches(']');
-            *item = Node::text(format!("{host}={address}"), item.span);
-        }
-    }
-    Value::Sequence(items)
 }

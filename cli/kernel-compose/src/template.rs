@@ -117,71 +117,85 @@ impl Filler<'_> {
         if depth == DEPTH {
             return Err(Problem::Format { range, reason: "defaults are nested too deep" });
         }
+        // The argument is filled in also where nothing is made of it: what can't be read in it is told, and what has no
+        // value in it is not.
+        let unset = self.filled.unset.len();
+        let argument = self.part(braced.argument.start, braced.argument.end, depth + 1)?;
         let found = self.look(&name, range.clone());
         // With a colon an empty value counts as unset.
         let present = found.filter(|value| !braced.operator.starts_with(':') || !value.is_empty());
         match (braced.operator.trim_start_matches(':'), present) {
-            ("+", Some(_)) => self.argument(braced, depth),
-            ("+", None) => Ok(String::new()),
-            (_, Some(value)) => Ok(value),
-            ("-", None) => self.argument(braced, depth),
-            _ => {
-                let message = self.argument(braced, depth)?;
-                Err(Problem::Required { range, name, message })
+            ("+", Some(_)) | ("-", None) => Ok(argument),
+            ("+", None) => {
+                self.filled.unset.truncate(unset);
+                Ok(String::new())
             }
+            (_, Some(value)) => {
+                self.filled.unset.truncate(unset);
+                Ok(value)
+            }
+            _ => Err(Problem::Required { range, name, message: argument }),
         }
     }
 
-    fn argument(&mut self, braced: &Braced, depth: usize) -> Result<String, Problem> {
-        self.part(braced.argument.start, braced.argument.end, depth + 1)
-    }
-
+    /// Takes the `${…}` at `at` apart. An argument does not go over the end of its line, and braces in it pair up.
     fn braced(&self, at: usize, end: usize) -> Result<Braced, Problem> {
         let start = at + 2;
-        let close = self
-            .closing(start, end)
-            .ok_or(Problem::Format { range: at..end, reason: "the `}` is missing" })?;
-        let problem = |reason| Problem::Format { range: at..close + 1, reason };
-        let length = name_length(&self.template[start..close]);
+        let rest = &self.template[start..end];
+        let length = name_length(rest);
         let name = start..start + length;
+        let problem = |reason| {
+            let close = rest.find(['}', '\n']).map_or(end, |close| start + close);
+            let close = if self.template[close..].starts_with('}') { close + 1 } else { close };
+            Problem::Format { range: at..close, reason }
+        };
+        let after = &rest[length..];
         if length == 0 {
-            return Err(problem(if start == close {
-                "the name is missing"
-            } else {
-                "a name starts with a letter or `_`"
+            return Err(problem(match after.as_bytes().first() {
+                None => "the `}` is missing",
+                Some(b'}') => "the name is missing",
+                Some(_) => "a name starts with a letter or `_`",
             }));
         }
-        let rest = &self.template[name.end..close];
-        if rest.is_empty() {
-            return Ok(Braced { name, operator: "", argument: close..close, end: close + 1 });
+        if after.starts_with('}') {
+            return Ok(Braced { argument: name.end..name.end, operator: "", end: name.end + 1, name });
         }
-        let operator =
-            [":-", ":?", ":+", "-", "?", "+"].into_iter().find(|operator| rest.starts_with(operator));
-        let operator = operator
-            .ok_or_else(|| problem("after the name comes `}` or one of `:-` `-` `:?` `?` `:+` `+`"))?;
-        Ok(Braced { argument: name.end + operator.len()..close, name, operator, end: close + 1 })
+        let operators = [":-", ":?", ":+", "-", "?", "+"];
+        let Some(operator) = operators.into_iter().find(|operator| after.starts_with(operator)) else {
+            let reason = if after.contains('}') {
+                "after the name comes `}` or one of `:-` `-` `:?` `?` `:+` `+`"
+            } else {
+                "the `}` is missing"
+            };
+            return Err(problem(reason));
+        };
+        let argument = name.end + operator.len();
+        let line = self.template[argument..end].find('\n').map_or(end, |length| argument + length);
+        let Some(last) = self.template[argument..line].rfind('}').map(|length| argument + length) else {
+            return Err(problem("the `}` is missing"));
+        };
+        let close = self.closing(at, last + 1).unwrap_or(last);
+        if close < argument {
+            return Err(problem("the `}` is missing"));
+        }
+        Ok(Braced { argument: argument..close, operator, end: close + 1, name })
     }
 
-    /// The place of the `}` that closes what was opened just before `at`.
-    fn closing(&self, mut at: usize, end: usize) -> Option<usize> {
+    /// The place of the `}` that pairs up with the first `{`. What follows a `{` is never looked at.
+    fn closing(&self, at: usize, end: usize) -> Option<usize> {
         let bytes = self.template.as_bytes();
-        let mut open = 1;
-        while at < end {
-            match bytes[at] {
-                b'$' if at + 1 < end && bytes[at + 1] == b'$' => at += 1,
-                b'$' if at + 1 < end && bytes[at + 1] == b'{' => {
+        let (mut index, mut open) = (at, 0_usize);
+        while index < end {
+            match bytes[index] {
+                b'}' if open == 1 => return Some(index),
+                b'}' => open = open.saturating_sub(1),
+                b'{' => {
                     open += 1;
-                    at += 1;
-                }
-                b'}' => {
-                    open -= 1;
-                    if open == 0 {
-                        return Some(at);
-                    }
+                    index += 1;
                 }
                 _ => {}
             }
-            at += 1;
+            index += 1;
         }
         None
     }
@@ -231,6 +245,7 @@ mod tests {
     fn what_cannot_be_read_says_where() {
         for (template, expected) in [
             ("x ${", 2..4),
+            ("${A:-x\ny}", 0..6),
             ("${}", 0..3),
             ("é${1A}", 2..7),
             ("${A:=x}", 0..7),

@@ -128,6 +128,28 @@ impl Node {
         matches!(self.value, Value::Null)
     }
 
+    /// Whether it says the same, wherever it stands and in whichever order its keys are.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Null, Value::Null) => true,
+            (Value::Scalar(left), Value::Scalar(right)) => match (left.meaning(), right.meaning()) {
+                (Plain::Text, Plain::Text) => left.text() == right.text(),
+                (left, right) => left == right,
+            },
+            (Value::Sequence(left), Value::Sequence(right)) => {
+                left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.same_as(right))
+            }
+            (Value::Mapping(left), Value::Mapping(right)) => {
+                left.len() == right.len()
+                    && left
+                        .iter()
+                        .all(|entry| right.get(&entry.key).is_some_and(|other| entry.value.same_as(other)))
+            }
+            _ => false,
+        }
+    }
+
     /// What it is, for a person.
     #[must_use]
     pub fn describe(&self) -> &'static str {
@@ -141,6 +163,12 @@ impl Node {
 }
 
 impl Mapping {
+    /// An empty mapping with room for so many entries.
+    #[must_use]
+    pub(crate) fn with_capacity(entries: usize) -> Self {
+        Self { entries: Vec::with_capacity(entries) }
+    }
+
     /// The value under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Node> {

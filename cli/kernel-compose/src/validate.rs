@@ -12,7 +12,13 @@ use kernel_core::source::Span;
 use crate::codes;
 use crate::project::{self, Condition, MountKind, Port, Project, Service};
 use crate::suggest;
-use crate::tree::Node;
+use crate::tree::{Node, Value};
+
+/// Checks what stands in a complete tree by itself, whether a service uses it or not.
+pub fn model(model: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    consistency::resources(model, diagnostics);
+    consistency::device_requests(model, diagnostics);
+}
 
 /// Checks a typed project. `declared` is the tree before anything was left out of it, so that a thing with a mistake
 /// still counts as there.
@@ -42,53 +48,70 @@ struct Check<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     fn tell(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
     }
 
-    fn raw(&self, service: &Service, attribute: &str) -> Option<&Node> {
+    fn raw(&self, service: &Service, attribute: &str) -> Option<&'a Node> {
         self.services.get(service.name.as_str())?.get(attribute)
     }
 
+    /// The service in the canonical tree.
+    fn canonical(&self, service: &Service) -> Option<&'a Node> {
+        self.project.model.get("services")?.get(&service.name)
+    }
+
     fn runnable(&mut self, service: &Service) {
-        // One that extends what can't be had lacks nothing by itself.
-        if ["image", "build", "provider", "extends"]
-            .iter()
-            .all(|attribute| self.raw(service, attribute).is_none_or(Node::is_null))
-        {
+        let canonical = self.canonical(service);
+        let has = |attribute: &str| canonical.is_some_and(|node| node.get(attribute).is_some());
+        // What was told to be wrong is not there any more, and one that extends what can't be had lacks nothing.
+        let told = ["image", "build", "provider"].iter().any(|attribute| {
+            self.raw(service, attribute).is_some_and(|node| !node.is_null()) && !has(attribute)
+        }) || (has("extends")
+            && self.diagnostics.iter().any(|problem| problem.code == codes::EXTENDS));
+        let image = service.image.as_deref().is_some_and(|image| !image.is_empty());
+        if !image && !has("build") && !has("provider") && !told {
+            let empty =
+                self.raw(service, "image").filter(|image| image.as_text() == Some("")).map(|node| node.span);
+            let label = if empty.is_some() { "became empty" } else { "nothing to run" };
             self.tell(
                 Diagnostic::error(
                     codes::NOTHING_TO_RUN,
                     format!("service `{}` has neither `image` nor `build`", service.name),
                 )
-                .at(service.span, "nothing to run")
+                .at(empty.unwrap_or(service.span), label)
                 .help("say `image: NAME`, or `build: DIRECTORY`"),
             );
         }
-        if let (Some(mode), Some(networks)) =
-            (self.raw(service, "network_mode"), self.raw(service, "networks"))
-        {
+        let networks = self.raw(service, "networks").filter(|node| match &node.value {
+            Value::Mapping(networks) => !networks.is_empty(),
+            Value::Sequence(networks) => !networks.is_empty(),
+            _ => false,
+        });
+        let mode = self.raw(service, "network_mode").filter(|mode| mode.as_text() != Some(""));
+        if let (Some(mode), Some(networks)) = (mode, networks) {
             let problem = conflict(service, "network_mode", mode.span, "networks", networks.span);
             self.tell(problem);
         }
-        if let Some(build) = &service.build
-            && build.dockerfile_inline.is_some()
-            && let Some(raw) = self.raw(service, "build")
+        if let Some(raw) = self.raw(service, "build")
             && let (Some(path), Some(inline)) = (raw.get("dockerfile"), raw.get("dockerfile_inline"))
+            && [path, inline].iter().all(|node| node.as_text().is_some_and(|text| !text.is_empty()))
         {
             let problem =
                 conflict(service, "build.dockerfile", path.span, "build.dockerfile_inline", inline.span);
             self.tell(problem);
         }
-        let replicas = self.raw(service, "deploy").and_then(|deploy| deploy.get("replicas")).cloned();
-        if let (Some(scale), Some(replicas)) = (self.raw(service, "scale").cloned(), replicas)
+        let replicas =
+            canonical.and_then(|node| node.get("deploy")).and_then(|deploy| deploy.get("replicas"));
+        let scale = canonical.and_then(|node| node.get("scale"));
+        if let (Some(scale), Some(replicas)) = (scale, replicas)
             && scale.as_text() != replicas.as_text()
         {
             let problem = conflict(service, "scale", scale.span, "deploy.replicas", replicas.span);
             self.tell(problem);
         }
-        if service.scale > 1 && service.container_name.is_some() {
+        if service.scale > 1 && service.container_name.as_deref().is_some_and(|name| !name.is_empty()) {
             let place = self.raw(service, "container_name").map_or(service.span, |node| node.span);
             self.tell(
                 Diagnostic::error(
@@ -113,7 +136,7 @@ impl Check<'_> {
                         .is_some_and(|health| health.test == project::Test::Disabled);
                 if unhealthy {
                     self.tell(
-                        Diagnostic::error(
+                        Diagnostic::warning(
                             codes::NO_HEALTH_CHECK,
                             format!("{label} being healthy, and its health check is switched off"),
                         )
@@ -122,8 +145,10 @@ impl Check<'_> {
                         .help("wait for `service_started`, or give it a health check"),
                     );
                 }
-            } else if !dependency.required {
             } else if let Some(profiles) = self.project.hidden.get(name) {
+                if !dependency.required {
+                    continue;
+                }
                 let list =
                     profiles.iter().map(|profile| format!("`{profile}`")).collect::<Vec<_>>().join(" or ");
                 let first = profiles.first().map_or("", String::as_str);
@@ -163,14 +188,30 @@ impl Check<'_> {
         for name in service.networks.keys() {
             wanted.push(("networks", name.clone(), place(name)));
         }
-        for mount in service.volumes.iter().filter(|mount| mount.kind == MountKind::Volume) {
+        let named = |mount: &&project::Mount| {
+            mount.kind == MountKind::Volume
+                && mount.source.as_deref().is_some_and(|source| !source.is_empty())
+        };
+        for mount in service.volumes.iter().filter(named) {
             wanted.extend(mount.source.clone().map(|source| ("volumes", source, mount.span)));
         }
         wanted.extend(service.secrets.iter().map(|secret| ("secrets", secret.source.clone(), secret.span)));
         wanted.extend(service.configs.iter().map(|config| ("configs", config.source.clone(), config.span)));
+        if let Some(canonical) = self.canonical(service) {
+            let built = canonical.get("build").and_then(|build| build.get("secrets"));
+            for secret in built.and_then(Node::as_sequence).unwrap_or_default() {
+                let source = secret.get("source").and_then(Node::as_text).unwrap_or_default();
+                wanted.push(("secrets", source.to_owned(), secret.span));
+            }
+            for model in canonical.get("models").and_then(Node::as_mapping).into_iter().flatten() {
+                wanted.push(("models", model.key.clone(), model.key_span));
+            }
+        }
         for (kind, name, span) in wanted {
             let declared = self.declared.get(kind).and_then(Node::as_mapping);
-            let automatic = kind == "networks" && name == "default";
+            // The default network is declared by being used, but not by a service that goes without it.
+            let automatic =
+                kind == "networks" && name == "default" && self.project.networks.contains_key("default");
             if automatic || declared.is_some_and(|declared| declared.get(&name).is_some()) {
                 continue;
             }
@@ -186,13 +227,14 @@ impl Check<'_> {
                 Diagnostic::error(codes::UNDEFINED_RESOURCE, message).at(span, "not declared").help(help),
             );
         }
-        let mut targets: HashMap<&str, Span> =
-            service.volumes.iter().map(|mount| (mount.target.as_str(), mount.span)).collect();
-        for tmpfs in &service.tmpfs {
-            let path = tmpfs.split(':').next().unwrap_or_default();
-            let span = self.raw(service, "tmpfs").map_or(service.span, |node| node.span);
+        let mut targets: HashMap<&str, Span> = HashMap::new();
+        let tmpfs = self.raw(service, "tmpfs").map_or(service.span, |node| node.span);
+        let tmpfs = service.tmpfs.iter().map(|text| (text.split(':').next().unwrap_or_default(), tmpfs));
+        let mounts = service.volumes.iter().map(|mount| (mount.target.as_str(), mount.span));
+        let mut problems = Vec::new();
+        for (path, span) in tmpfs.chain(mounts) {
             if let Some(first) = targets.insert(path, span) {
-                self.tell(
+                problems.push(
                     Diagnostic::error(
                         codes::DUPLICATE,
                         format!("service `{}` mounts two things on `{path}`", service.name),
@@ -203,9 +245,10 @@ impl Check<'_> {
                 );
             }
         }
+        self.diagnostics.extend(problems);
     }
 
-    /// Attributes that take one of a few words.
+    /// Words that an engine will refuse. The reference takes any.
     fn words(&mut self, service: &Service) {
         let restart = self.raw(service, "restart").cloned();
         if let Some((node, text)) = restart.as_ref().and_then(|node| Some((node, node.as_text()?)))
@@ -213,28 +256,10 @@ impl Check<'_> {
         {
             let message = format!("service `{}`: `{text}` is not a restart policy", service.name);
             self.tell(
-                Diagnostic::error(codes::BAD_VALUE, message)
+                Diagnostic::warning(codes::BAD_VALUE, message)
                     .at(node.span, "unknown")
                     .help("write `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:TIMES`"),
             );
-        }
-        const CONDITIONS: [&str; 3] =
-            ["service_started", "service_healthy", "service_completed_successfully"];
-        let model = self.project.model.get("services").and_then(|services| services.get(&service.name));
-        let dependencies = model.and_then(|service| service.get("depends_on")).and_then(Node::as_mapping);
-        for entry in dependencies.into_iter().flatten() {
-            let Some(condition) = entry.value.get("condition") else { continue };
-            let text = condition.as_text().unwrap_or_default();
-            if !CONDITIONS.contains(&text) {
-                let near = suggest::nearest(text, CONDITIONS).unwrap_or("service_healthy");
-                let message = format!("service `{}`: `{text}` is not a condition", service.name);
-                self.diagnostics.push(
-                    Diagnostic::error(codes::BAD_VALUE, message).at(condition.span, "unknown").help(format!(
-                        "did you mean `{near}`? There are {}",
-                        CONDITIONS.map(|word| format!("`{word}`")).join(", ")
-                    )),
-                );
-            }
         }
     }
 
@@ -293,7 +318,8 @@ impl Check<'_> {
     fn container_names(&mut self) {
         let mut names: HashMap<&str, &Service> = HashMap::new();
         for service in self.project.services.values() {
-            let Some(name) = service.container_name.as_deref() else { continue };
+            let name = service.container_name.as_deref().filter(|name| !name.is_empty());
+            let Some(name) = name else { continue };
             if let Some(first) = names.insert(name, service) {
                 let message = format!(
                     "services `{}` and `{}` have one `container_name`, `{name}`",

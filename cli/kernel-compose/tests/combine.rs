@@ -54,7 +54,7 @@ fn what_extends_nothing_is_told() {
     error K-COMPOSE-019: `extends` goes in a circle: a → b → a
       compose.yml:3:17 [a] closes the circle
       help: take one of these out
-    error K-COMPOSE-019: the extended service `bb` does not exist in this project
+    error K-COMPOSE-019: the extended service `bb` does not exist in this document
       compose.yml:4:17 [bb] no such service
       help: did you mean `b`?
     error K-COMPOSE-019: the file `/proj/app/gone.yml` can't be read: there is no such file
@@ -63,9 +63,6 @@ fn what_extends_nothing_is_told() {
     error K-COMPOSE-019: `extends` does not say which service
       compose.yml:6:17 [{ servce: x }] no `service`
       help: write `extends: SERVICE`, or `extends: { file: PATH, service: SERVICE }`
-    error K-COMPOSE-010: `services.e.extends`: the Compose Specification knows no attribute `servce` here
-      compose.yml:6:19 [servce] unknown
-      help: did you mean `service`?
     error K-COMPOSE-019: the extended service `webb` does not exist in `/proj/app/here.yml`
       compose.yml:7:44 [webb] no such service
       help: did you mean `web`?
@@ -74,21 +71,21 @@ fn what_extends_nothing_is_told() {
 
 #[test]
 fn an_included_project_is_a_part_of_this_one() {
-    let case = compose("include:\n  - ../db/compose.yml\nservices:\n  web: { image: web, depends_on: [db] }\n  db: { user: mine }\n")
+    let case = compose("include:\n  - ../db/compose.yml\nservices:\n  web: { image: web, depends_on: [db] }\n")
         .readable(
             "/proj/db/compose.yml",
-            "name: other\nservices:\n  db: { image: \"db:${TAG}\", build: {}, volumes: ['./x:/x', 'v:/v'] }\nvolumes: { v: }\n",
+            "name: other\nservices:\n  db: { image: \"db:${TAG}\", build: {}, volumes: ['./x:/x', 'vv:/v'] }\nvolumes: { vv: }\n",
         )
         .readable("/proj/db/.env", "TAG=7\n");
     let json = case.json();
     assert_eq!(json["name"], "app");
     let db = &json["services"]["db"];
-    assert_eq!((db["image"].as_str(), db["user"].as_str()), (Some("db:7"), Some("mine")));
+    assert_eq!(db["image"], "db:7");
     assert_eq!(
         (db["build"]["context"].as_str(), db["volumes"][0]["source"].as_str()),
         (Some("/proj/db"), Some("/proj/db/x"))
     );
-    assert_eq!(json["volumes"]["v"]["name"], "app_v");
+    assert_eq!(json["volumes"]["vv"]["name"], "app_vv");
 }
 
 #[test]
@@ -105,10 +102,29 @@ fn the_outer_environment_wins_over_an_included_one_and_a_list_is_merged() {
 }
 
 #[test]
-fn a_service_extends_an_included_one() {
-    let case = compose("include: [a.yml]\nservices: { web: { extends: a, user: u } }\n")
+fn what_is_included_is_the_same_or_has_another_name() {
+    let other = "services: { a: { image: i } }\nnetworks: { n: { external: true } }\nvolumes: { v: }\n";
+    let same = compose("include: [a.yml]\nnetworks: { n: { external: true } }\nvolumes: { v: }\n")
+        .readable("/proj/app/a.yml", other);
+    assert_eq!(same.at("/services/a/image"), r#""i""#);
+    let different = compose("include: [a.yml]\nservices: { a: { image: j }, b: { image: i, extends: a } }\n")
+        .readable("/proj/app/a.yml", other);
+    insta::assert_snapshot!(different.problems(), @r#"
+    error K-COMPOSE-020: the service `a` is included, and another one of that name is there
+      compose.yml:2:13 [a] this one
+      /proj/app/a.yml:1:13 [a] the included one
+      help: give one of them another name, or change the included one in a file of its own: `include: [{ path: [THAT, THIS] }]`
+    "#);
+}
+
+#[test]
+fn a_document_extends_only_what_it_says_itself() {
+    let included = compose("include: [a.yml]\nservices: { web: { extends: a } }\n")
         .readable("/proj/app/a.yml", "services: { a: { image: i } }");
-    assert_eq!(case.at("/services/web/image"), r#""i""#);
+    let former = compose("services: { a: { image: i } }").over("services: { web: { extends: a } }");
+    for case in [included, former] {
+        assert!(case.problems().contains("does not exist in this document"), "{}", case.problems());
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn keys_are_not_touched_and_numbers_stay_texts() {
         compose("services: { a: { image: i, environment: { $A: $A, B: 010 }, privileged: \"${YES}\" } }")
             .set("A", "010")
             .set("YES", "true");
-    assert_eq!(case.at("/services/a/environment"), r#"{"$A":"010","B":"8"}"#);
+    assert_eq!(case.at("/services/a/environment"), r#"{"$$A":"010","B":"8"}"#);
     assert_eq!(case.at("/services/a/privileged"), "true");
 }
 

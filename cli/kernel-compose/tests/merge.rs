@@ -79,7 +79,7 @@ fn lists_append_and_keep_each_text_once() {
         ("tmpfs: /a", "tmpfs: [/b]", "tmpfs", r#"["/a","/b"]"#),
         ("cap_add: [A]", "cap_add: [B, A]", "cap_add", r#"["A","B"]"#),
         ("expose: [80]", "expose: ['80', 81]", "expose", r#"["80","81"]"#),
-        ("security_opt: [x]", "security_opt: [x, y]", "security_opt", r#"["x","y"]"#),
+        ("security_opt: [x]", "security_opt: [y]", "security_opt", r#"["x","y"]"#),
         ("group_add: [1]", "group_add: [b]", "group_add", r#"["1","b"]"#),
         (
             "extra_hosts: ['a:1.1.1.1']",
@@ -87,7 +87,7 @@ fn lists_append_and_keep_each_text_once() {
             "extra_hosts",
             r#"["a=1.1.1.1","a=2.2.2.2","b=::1"]"#,
         ),
-        ("extra_hosts: ['a:[::1]']", "extra_hosts: ['a=::1']", "extra_hosts", r#"["a=::1"]"#),
+        ("extra_hosts: ['a:[::1]']", "extra_hosts: ['a=::1']", "extra_hosts", r#"["a=::1","a=::1"]"#),
     ];
     for (base, over, attribute, expected) in cases {
         assert_eq!(merged(base, over, attribute), expected, "{base} + {over}");
@@ -120,7 +120,7 @@ fn a_build_may_be_one_text() {
 
 /// Ports and mounts, shortened.
 fn shortened(base: &str, over: &str, attribute: &str) -> Vec<String> {
-    let case = compose(&format!("services: {{ a: {{ image: i, {base} }} }}\nvolumes: {{ v: , w: }}"))
+    let case = compose(&format!("services: {{ a: {{ image: i, {base} }} }}\nvolumes: {{ vv: , w: }}"))
         .over(&format!("services: {{ a: {{ {over} }} }}"));
     let json = case.json();
     let items = json.pointer(&format!("/services/a/{attribute}")).unwrap().as_array().unwrap();
@@ -157,21 +157,21 @@ fn ports_are_one_by_all_that_they_say() {
 fn volumes_are_one_by_target() {
     assert_eq!(
         shortened(
-            "volumes: ['v:/a', 'v:/b']",
+            "volumes: ['vv:/a', 'vv:/b']",
             "volumes: ['./x:/a/', { type: tmpfs, target: /c }]",
             "volumes"
         ),
-        ["bind:/proj/app/x:/a", "volume:v:/b", "tmpfs::/c"]
+        ["bind:/proj/app/x:/a", "volume:vv:/b", "tmpfs::/c"]
     );
 }
 
 #[test]
 fn secrets_are_one_by_where_they_are_mounted() {
     let case = compose("services: { a: { image: i, secrets: [s, { source: t, target: x }] } }\nsecrets: { s: { file: s }, t: { file: t } }")
-        .over("services: { a: { secrets: [{ source: t, target: s }] } }");
+        .over("services: { a: { secrets: [{ source: s, target: x }, { source: t, target: /run/secrets/s }] } }");
     assert_eq!(
         case.at("/services/a/secrets"),
-        r#"[{"source":"t","target":"s"},{"source":"t","target":"x"}]"#
+        r#"[{"source":"t","target":"/run/secrets/s"},{"source":"s","target":"x"}]"#
     );
 }
 

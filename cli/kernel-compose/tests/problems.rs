@@ -125,35 +125,32 @@ networks: []
       help: write a text here
     error K-COMPOSE-012: `services.a.ports[0]`: `80:80800` is not a port mapping: 80800 is larger than 65535
       compose.yml:4:13 ["80:80800"] 80800 is larger than 65535
-      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 1 to 65535
+      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 0 to 65535
     error K-COMPOSE-012: `services.a.ports[1]`: `a:b:c:d` is not a port mapping: `a:b` is not an IP address
       compose.yml:4:25 ["a:b:c:d"] `a:b` is not an IP address
-      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 1 to 65535
+      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 0 to 65535
     error K-COMPOSE-012: `services.a.ports[2]`: `1-3:5-6` is not a port mapping: the two ranges differ in length
       compose.yml:4:36 ["1-3:5-6"] the two ranges differ in length
-      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 1 to 65535
+      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 0 to 65535
     error K-COMPOSE-012: `services.a.ports[3]`: the port in the container is missing
       compose.yml:4:47 [{ published: 1 }] no `target`
       help: add `target: PORT`
     error K-COMPOSE-012: `services.a.ports[4]`: `1.2.3:80:80` is not a port mapping: `1.2.3` is not an IP address
       compose.yml:4:65 ["1.2.3:80:80"] `1.2.3` is not an IP address
-      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 1 to 65535
-    error K-COMPOSE-012: `services.a.ports[5]`: `0` is not a port mapping: 0 is not a port
-      compose.yml:4:80 [0] 0 is not a port
-      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 1 to 65535
+      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 0 to 65535
     error K-COMPOSE-012: `services.a.ports[6]`: `80/icmp` is not a port mapping: `icmp` is not a protocol
       compose.yml:4:83 ["80/icmp"] `icmp` is not a protocol
-      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 1 to 65535
+      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 0 to 65535
     error K-COMPOSE-011: `services.a.privileged`: `true` or `false` is wanted, and this is a text
       compose.yml:5:17 [maybe] a text
       help: write `true` or `false` here
     error K-COMPOSE-012: `services.a.mem_limit`: `64q` is not a size
       compose.yml:6:16 [64q] not a size
       help: write a number with a unit: `512k`, `64m`, `2g`
-    error K-COMPOSE-012: `services.a.stop_grace_period`: `10` is not a time
-      compose.yml:7:24 [10] not a time
-      help: write numbers with units: `250ms`, `10s`, `1m30s`
-    error K-COMPOSE-012: `services.a.healthcheck.test`: the list starts with none of `CMD`, `CMD-SHELL`, `NONE`
+    error K-COMPOSE-011: `services.a.stop_grace_period`: a text is wanted, and this is a number
+      compose.yml:7:24 [10] a number
+      help: put it in quotes: "10"
+    error K-COMPOSE-012: service `a`: the test of the health check starts with none of `CMD`, `CMD-SHELL`, `NONE`
       compose.yml:8:27 [wget] not one of them
       help: write `[CMD, program, argument]` or `[CMD-SHELL, line]`
     error K-COMPOSE-012: `services.a.healthcheck.interval`: `fast` is not a time
@@ -162,31 +159,22 @@ networks: []
     error K-COMPOSE-011: `services.a.healthcheck.retries`: a whole number is wanted, and this is a text
       compose.yml:8:59 [many] a text
       help: write a whole number here
-    error K-COMPOSE-012: `services.a.command`: the command has a quote that is not closed
-      compose.yml:9:14 [sh -c 'x] not closed
+    error K-COMPOSE-012: `services.a.command`: the command can't be split into words: a quote that is not closed
+      compose.yml:9:14 [sh -c 'x] a quote that is not closed
       help: close the quote, or write the command as a list
     error K-COMPOSE-012: `services.a.volumes[0]`: `:/x` is not a mount: a part of it is empty
       compose.yml:10:15 [":/x"] a part is empty
-      help: write `[SOURCE:]TARGET[:ro]` with an absolute TARGET
-    error K-COMPOSE-012: `services.a.volumes[1]`: the target of the mount is not an absolute path
-      compose.yml:10:22 ["a:b"] where in the container?
-      help: write `[SOURCE:]TARGET[:ro]` with an absolute TARGET
-    error K-COMPOSE-012: `services.a.volumes[2]`: `rx` is not an option of a mount
-      compose.yml:10:29 ["a:/b:rx"] unknown option
-      help: write `ro` or `rw`
-    error K-COMPOSE-012: `services.a.volumes[3]`: the type of the mount is missing
+      help: write `[SOURCE:]TARGET[:ro]`
+    error K-COMPOSE-011: `services.a.volumes[3]`: `type` is missing
       compose.yml:10:40 [{ target: /x }] no `type`
-      help: add `type: bind`, `volume` or `tmpfs`
-    error K-COMPOSE-012: `services.a.volumes[4]`: `a:b:c:d` is not a mount: it has too many colons
-      compose.yml:10:56 ["a:b:c:d"] too many colons
-      help: write `[SOURCE:]TARGET[:ro]` with an absolute TARGET
-    error K-COMPOSE-011: `services.a.environment.A`: a text is wanted, and this is a list
+      help: add `type: …`
+    error K-COMPOSE-011: `services.a.environment.A`: a text, a number or a truth value is wanted, and this is a list
       compose.yml:11:23 [[1]] a list
-      help: write a text here
+      help: write a text, a number or a truth value here
     error K-COMPOSE-011: `services.a.depends_on`: a mapping is wanted, and this is a text
       compose.yml:12:17 [x] a text
       help: write a mapping here
-    error K-COMPOSE-012: service `a`: `sometimes` is not a restart policy
+    warning K-COMPOSE-012: service `a`: `sometimes` is not a restart policy
       compose.yml:13:14 [sometimes] unknown
       help: write `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:TIMES`
     error K-COMPOSE-011: `services.a.labels`: a mapping or a list of `NAME=value` is wanted, and this is a text
@@ -198,9 +186,9 @@ networks: []
     error K-COMPOSE-011: `services.a.deploy.resources.limits.cpus`: a number is wanted, and this is a text
       compose.yml:16:44 [lots] a text
       help: write a number here
-    error K-COMPOSE-017: service `b` has neither `image` nor `build`
-      compose.yml:17:3 [b] nothing to run
-      help: say `image: NAME`, or `build: DIRECTORY`
+    error K-COMPOSE-011: `services.b`: a mapping is wanted, and this is nothing
+      compose.yml:17:3 [b] nothing
+      help: write a mapping here, or take the line out
     error K-COMPOSE-011: `services.c`: a mapping is wanted, and this is a text
       compose.yml:18:6 [text] a text
       help: write a mapping here
@@ -245,6 +233,9 @@ volumes: { data: }
     error K-COMPOSE-015: service `web` depends on `tool`, which only the profile `tools` or `debug` shows
       compose.yml:8:56 [tool] hidden by its profile
       help: add `--profile tools`, or say `required: false` here
+    error K-COMPOSE-014: service `web` depends on `gone`, which does not exist
+      compose.yml:8:94 [gone] no such service
+      help: declare it under `services`, or take it out here
     error K-COMPOSE-017: service `empty` has neither `image` nor `build`
       compose.yml:11:3 [empty] nothing to run
       help: say `image: NAME`, or `build: DIRECTORY`
@@ -294,10 +285,6 @@ volumes: { x: }
       compose.yml:4:19 [host] this
       compose.yml:5:15 [[default]] or this
       help: keep one of them
-    error K-COMPOSE-029: service `a` mounts two things on `/data`
-      compose.yml:8:12 [/data] again here
-      compose.yml:7:15 ["x:/data"] first here
-      help: keep one of them
     error K-COMPOSE-018: service `a` has one `container_name` for several containers
       compose.yml:9:21 [same] can name only one
       help: leave `container_name` out
@@ -305,9 +292,9 @@ volumes: { x: }
       compose.yml:10:12 [2] this
       compose.yml:11:25 [3] or this
       help: keep one of them
-    error K-COMPOSE-012: service `a`: `service_healty` is not a condition
-      compose.yml:12:35 [service_healty] unknown
-      help: did you mean `service_healthy`? There are `service_started`, `service_healthy`, `service_completed_successfully`
+    error K-COMPOSE-012: `services.a.depends_on.b.condition`: `service_healty` is none of `service_started`, `service_healthy`, `service_completed_successfully`
+      compose.yml:12:35 [service_healty] none of them
+      help: did you mean `service_healthy`?
     error K-COMPOSE-029: services `a` and `b` have one `container_name`, `same`
       compose.yml:13:3 [b] again here
       compose.yml:2:3 [a] first here
@@ -323,7 +310,7 @@ volumes: { x: }
     error K-COMPOSE-026: `x-kernel` of service `b` has both `package` and `embedded`: it is either ours or infrastructure
       compose.yml:17:15 [{ package: b, embedded: { A: b } }] contradicts itself
       help: a service of this workspace has `package`, an infra service has `embedded`
-    error K-COMPOSE-032: service `c` depends on `d` being healthy, and its health check is switched off
+    warning K-COMPOSE-032: service `c` depends on `d` being healthy, and its health check is switched off
       compose.yml:18:64 [d] can never be healthy
       compose.yml:19:3 [d] no health check
       help: wait for `service_started`, or give it a health check
@@ -336,25 +323,23 @@ volumes: { x: }
 #[test]
 fn projects_without_a_name_or_services() {
     insta::assert_snapshot!(compose("name: '---'\nservices: {}\n").problems(), @r#"
-    error K-COMPOSE-025: the project has no services
-      help: declare one: `services: { web: { image: nginx } }`
     error K-COMPOSE-024: no name for the project can be made of `---`
       compose.yml:1:7 ['---'] nothing is left of it
       help: give it one: `name: …` at the top of the Compose file, or `--project-name`
     "#);
     insta::assert_snapshot!(compose("# nothing\n").named("Not Good").problems(), @r#"
     error K-COMPOSE-025: `compose.yml` says nothing
-      help: a Compose file has `services:`
+      help: a Compose file has `services`: `services: { web: { image: nginx } }`
     error K-COMPOSE-024: `Not Good` can't be the name of a project
       help: a name has lower-case letters, digits, `_` and `-`, and starts with a letter or digit: `notgood`
     "#);
     insta::assert_snapshot!(compose("- a\n---\ntext\n").problems(), @r#"
     error K-COMPOSE-025: a Compose file is a mapping, and this is a list
       compose.yml:1:1 [- a] not a mapping
-      help: a Compose file has `services:`
+      help: a Compose file has `services`: `services: { web: { image: nginx } }`
     error K-COMPOSE-025: a Compose file is a mapping, and this is a text
       compose.yml:3:1 [text] not a mapping
-      help: a Compose file has `services:`
+      help: a Compose file has `services`: `services: { web: { image: nginx } }`
     "#);
 }
 
@@ -414,13 +399,9 @@ configs: { c: { content: x } }
     error K-COMPOSE-014: service `a` builds on the service `b`, which is not built in this project
       compose.yml:13:40 ["service:b"] not built here
       help: name a service that has `build`, or an image: `docker-image://NAME`
-    error K-COMPOSE-018: the network `n` is external and says how it is made (`driver`)
-      compose.yml:16:34 [driver] this
-      compose.yml:16:28 [true] or this
-      help: keep one of them: an external one is only used
-    error K-COMPOSE-018: the secret `s` comes from nowhere
-      compose.yml:18:12 [s] no origin
-      help: say one of `file` or `environment`, or `external: true`
+    error K-COMPOSE-011: `secrets.s`: a mapping is wanted, and this is nothing
+      compose.yml:18:12 [s] nothing
+      help: write a mapping here, or take the line out
     error K-COMPOSE-018: the secret `t` comes from two places
       compose.yml:18:31 [environment] this
       compose.yml:18:22 [file] or this

@@ -15,31 +15,8 @@ fn text(name: &str) -> String {
 
 fn assert_same(case: &Case, expected: &str) {
     let expected: Value = serde_json::from_str(&text(expected)).unwrap();
-    let mut differences = Vec::new();
-    compare("", &expected, &case.json(), &mut differences);
+    let differences = common::differences(&expected, &case.json());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
-}
-
-/// Tells each place by itself: two whole projects side by side help nobody.
-fn compare(place: &str, reference: &Value, ours: &Value, differences: &mut Vec<String>) {
-    match (reference, ours) {
-        (Value::Object(left), Value::Object(right)) => {
-            let keys: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
-            for key in keys {
-                let of = |side: &serde_json::Map<String, Value>| {
-                    side.get(key).cloned().unwrap_or(Value::from("(absent)"))
-                };
-                compare(&format!("{place}/{key}"), &of(left), &of(right), differences);
-            }
-        }
-        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
-            for (index, (left, right)) in left.iter().zip(right).enumerate() {
-                compare(&format!("{place}/{index}"), left, right, differences);
-            }
-        }
-        _ if reference == ours => {}
-        _ => differences.push(format!("{place}: docker compose has {reference}, and this has {ours}")),
-    }
 }
 
 #[test]

@@ -20,8 +20,8 @@ const DEPTH: usize = 64;
 type Key = (Option<String>, String);
 
 impl Combiner<'_> {
-    /// Puts every service over the one that it extends: one of this document, else of the former ones.
-    pub(super) fn extends(&mut self, mut tree: Node, former: Option<&Node>, base: Base<'_>) -> Node {
+    /// Puts every service over the one that it extends: one of this document or of another file.
+    pub(super) fn extends(&mut self, mut tree: Node, base: Base<'_>) -> Node {
         let Some(Node { value: Value::Mapping(services), .. }) =
             (if let Value::Mapping(top) = &mut tree.value { top.get_mut("services") } else { None })
         else {
@@ -31,9 +31,7 @@ impl Combiner<'_> {
             return tree;
         }
         let raw = std::mem::take(services);
-        let former = former.and_then(|former| former.get("services")).and_then(Node::as_mapping);
         let mut stage = Extends {
-            former,
             combiner: self,
             own: &raw,
             base,
@@ -58,7 +56,6 @@ impl Combiner<'_> {
 struct Extends<'a, 'b> {
     combiner: &'a mut Combiner<'b>,
     own: &'a Mapping,
-    former: Option<&'a Mapping>,
     base: Base<'a>,
     /// Other files that were read; nothing when one can't be.
     files: BTreeMap<String, Option<Node>>,
@@ -107,12 +104,21 @@ impl Extends<'_, '_> {
         };
         self.chain.pop();
         let Some(base) = base.and_then(merge::settle) else { return unresolved };
+        // The reference leaves `extends` of a service that says nothing where it stands.
+        if base.is_null() {
+            if let Value::Mapping(mapping) = &mut own.value {
+                let file = wanted_file.map(|path| ("file", Node::text(path, place)));
+                let entries = file.into_iter().chain([("service", Node::text(wanted, place))]);
+                mapping.push("extends".to_owned(), place, Node::mapping(entries, place));
+            }
+            return own;
+        }
         let foreign = wanted_file.as_deref() != file;
         let base = match wanted_file.as_deref().filter(|_| foreign) {
             // Its paths are relative to where it stands, so it is written out there.
             Some(path) => {
                 let there = Base { directory: path::parent(path), home: self.base.home };
-                normalise::service(base, &wanted, there, self.combiner.diagnostics)
+                normalise::service(base, &wanted, there)
             }
             None => base,
         };
@@ -165,7 +171,6 @@ impl Extends<'_, '_> {
             self.files.insert(path.to_owned(), read);
         }
         let services = match file {
-            None if self.own.get(name).is_none() && self.former.is_some() => self.former,
             None => Some(self.own),
             Some(path) => self.files.get(path)?.as_ref()?.get("services").and_then(Node::as_mapping),
         };
@@ -180,7 +185,7 @@ impl Extends<'_, '_> {
             || "name a service that is there".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        let within = file.map_or_else(|| "this project".to_owned(), |path| format!("`{path}`"));
+        let within = file.map_or_else(|| "this document".to_owned(), |path| format!("`{path}`"));
         self.combiner.diagnostics.push(
             Diagnostic::error(
                 codes::EXTENDS,

@@ -1,40 +1,90 @@
 //! `include`: a whole other project becomes a part of this one.
 
-use std::collections::BTreeMap;
-
 use kernel_core::diagnostic::Diagnostic;
+use kernel_core::source::Span;
 
 use super::{Combiner, circle};
 use crate::codes;
 use crate::environment::Environment;
 use crate::load;
-use crate::merge;
-use crate::normalise::{self, Base, path};
+use crate::normalise::{self, Base, Steps, path};
 use crate::request::FileText;
+use crate::schema::{Accepts, Short};
 use crate::select;
 use crate::short;
 use crate::tree::{Entry, Mapping, Node, Value};
 
+/// What an included project hands over. What it calls itself, and its extensions, mean nothing here.
+const KINDS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
+
 impl Combiner<'_> {
-    /// Reads what `include` names and merges this file over it.
+    /// Reads what `include` names and takes it into this document.
     pub(super) fn include(&mut self, mut tree: Node, base: Base<'_>) -> Node {
-        let include = if let Value::Mapping(top) = &mut tree.value { top.remove("include") } else { None };
-        let Some(Value::Sequence(entries)) = include.map(|include| include.value) else { return tree };
-        let mut imported = Node::new(Value::Mapping(Mapping::default()), tree.span);
+        let Value::Mapping(top) = &mut tree.value else { return tree };
+        let Some(include) = top.remove("include") else { return tree };
+        let entries = match include.value {
+            Value::Sequence(entries) => entries,
+            Value::Null => return tree,
+            _ => {
+                self.diagnostics.push(
+                    Diagnostic::error(
+                        codes::WRONG_SHAPE,
+                        format!("`include`: a list is wanted, and this is {}", include.describe()),
+                    )
+                    .at(include.span, include.describe())
+                    .help("write `include: [PATH]`"),
+                );
+                return tree;
+            }
+        };
         for entry in entries {
-            if let Some(other) = self.included(entry, base) {
-                imported = merge::merge(imported, other, self.diagnostics);
+            if let Some(Node { value: Value::Mapping(mut other), .. }) = self.included(entry, base) {
+                for kind in KINDS {
+                    if let Some(Node { value: Value::Mapping(resources), span, .. }) = other.remove(kind) {
+                        self.import(top, kind, resources, span);
+                    }
+                }
             }
         }
-        merge::merge(imported, tree, self.diagnostics)
+        tree
+    }
+
+    /// Takes resources in. One that is already there has to be the same.
+    fn import(&mut self, top: &mut Mapping, kind: &str, resources: Mapping, span: Span) {
+        if top.get(kind).is_none_or(Node::is_null) {
+            top.set(kind, span, Node::new(Value::Mapping(Mapping::default()), span));
+        }
+        let Some(Node { value: Value::Mapping(target), .. }) = top.get_mut(kind) else { return };
+        for Entry { key, key_span, value } in resources {
+            match target.entry(&key) {
+                None => target.push(key, key_span, value),
+                Some(own) if own.value.same_as(&value) => {}
+                Some(own) => {
+                    let kind = kind.trim_end_matches('s');
+                    self.diagnostics.push(
+                        Diagnostic::error(
+                            codes::INCLUDE,
+                            format!("the {kind} `{key}` is included, and another one of that name is there"),
+                        )
+                        .at(own.key_span, "this one")
+                        .at(key_span, "the included one")
+                        .help("give one of them another name, or change the included one in a file of its own: `include: [{ path: [THAT, THIS] }]`"),
+                    );
+                }
+            }
+        }
     }
 
     /// One entry: a load of its own, with its own directory and its own env files as defaults.
     fn included(&mut self, entry: Node, base: Base<'_>) -> Option<Node> {
         let place = entry.span;
-        let entry = short::named(entry, crate::schema::Short::Include);
-        let texts = |key: &str| select::texts(entry.get(key).cloned().map(short::listed).as_ref());
-        if let Some(remote) = texts("path").iter().find(|written| path::is_remote(written)) {
+        let entry = short::named(entry, Short::Include);
+        if entry.as_mapping().is_none() {
+            return self.not_an_entry(&entry);
+        }
+        let paths = self.texts(&entry, "path")?;
+        let env_files = self.texts(&entry, "env_file")?;
+        if let Some(remote) = paths.iter().find(|written| is_elsewhere(written)) {
             self.diagnostics.push(
                 Diagnostic::error(
                     codes::NOT_IMPLEMENTED,
@@ -46,57 +96,86 @@ impl Combiner<'_> {
             return None;
         }
         let paths: Vec<String> =
-            texts("path").iter().map(|written| path::absolute(base.directory, written)).collect();
+            paths.iter().map(|written| path::absolute(base.directory, written)).collect();
         let first = paths.first()?;
-        if let Some(start) = self.including.iter().position(|file| paths.contains(file)) {
+        if let Some(start) = self.including.iter().position(|file| file == first) {
             let mut chain = self.including[start..].to_vec();
             chain.push(self.including[start].clone());
             self.diagnostics.push(circle(codes::INCLUDE, "include", &chain, place));
             return None;
         }
         let directory = match entry.get("project_directory").and_then(Node::as_text) {
-            Some(written) => path::absolute(base.directory, written),
-            None => path::parent(first).to_owned(),
+            Some(written) if !written.is_empty() => path::absolute(base.directory, written),
+            _ => path::parent(first).to_owned(),
         };
-        let environment = self.environment_of(&texts("env_file"), &directory, base, place);
+        let environment = match self.environment {
+            Some(outer) => Some(self.environment_of(outer, &env_files, &directory, base, place)),
+            None => None,
+        };
 
         let sources: Vec<_> =
             paths.iter().filter_map(|path| self.text(path, place, codes::INCLUDE)).collect();
         let documents = load::documents(&sources, self.sources, self.diagnostics);
         let there = Base { directory: &directory, home: base.home };
         let mut including = self.including.clone();
-        including.extend(paths);
+        including.push(first.clone());
         let mut inner = Combiner {
-            environment: &environment,
+            environment: environment.as_ref(),
             reader: self.reader,
-            home: self.home,
             sources: self.sources,
             told: self.told,
             diagnostics: self.diagnostics,
             including,
         };
-        let tree = inner.documents(documents, there)?;
-        let mut tree = normalise::file(tree, there, self.diagnostics);
+        let tree = inner.documents(documents, there)?.tree;
+        let mut tree = normalise::file(tree, there, Steps::Paths, self.diagnostics);
         if let Value::Mapping(top) = &mut tree.value {
-            // What an included project calls itself means nothing here.
-            top.remove("name");
-            top.remove("version");
             if let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") {
                 services.iter_mut().for_each(|entry| default_context(entry, &directory));
+            }
+            if let Some(environment) = &environment {
+                resolve_listed_variables(top, environment);
             }
         }
         Some(tree)
     }
 
+    fn not_an_entry(&mut self, node: &Node) -> Option<Node> {
+        self.diagnostics.push(
+            Diagnostic::error(
+                codes::WRONG_SHAPE,
+                format!("`include`: a path or a mapping is wanted, and this is {}", node.describe()),
+            )
+            .at(node.span, node.describe())
+            .help("write `include: [PATH]`, or `include: [{ path: PATH }]`"),
+        );
+        None
+    }
+
+    /// The texts under a key; nothing when something else is among them.
+    fn texts(&mut self, entry: &Node, key: &str) -> Option<Vec<String>> {
+        let node = entry.get(key).cloned().map(short::listed).filter(|node| !node.is_null());
+        let Some(node) = node else { return Some(Vec::new()) };
+        let text = |node: &Node| node.as_scalar().is_some_and(|scalar| Accepts::TEXT.allows(scalar));
+        match node.as_sequence() {
+            Some(items) if items.iter().all(text) => Some(select::texts(Some(&node))),
+            _ => {
+                self.not_an_entry(&node);
+                None
+            }
+        }
+    }
+
     /// The outer environment with the env files below it.
     fn environment_of(
         &mut self,
+        outer: &Environment,
         files: &[String],
         directory: &str,
         base: Base<'_>,
-        place: kernel_core::source::Span,
+        place: Span,
     ) -> Environment {
-        let mut environment = self.environment.clone();
+        let mut environment = outer.clone();
         let mut sources = Vec::new();
         if files.is_empty() {
             let path = path::absolute(directory, ".env");
@@ -107,13 +186,16 @@ impl Combiner<'_> {
         for file in files.iter().filter(|file| *file != "/dev/null") {
             sources.extend(self.text(&path::absolute(base.directory, file), place, codes::INCLUDE));
         }
-        let none = BTreeMap::new();
-        let defaults = Environment::new(&none, &sources, &none, self.sources, self.diagnostics);
-        for name in defaults.names() {
-            environment.set_default(name, defaults.get(name).unwrap_or_default());
-        }
+        environment.add_env_files(&sources, self.sources, self.diagnostics);
         environment
     }
+}
+
+/// Whether a file is to be fetched from a repository or a registry.
+fn is_elsewhere(written: &str) -> bool {
+    ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "oci://"]
+        .iter()
+        .any(|start| written.starts_with(start))
 }
 
 /// A build without context means the directory of its own project.
@@ -123,6 +205,25 @@ fn default_context(entry: &mut Entry, directory: &str) {
     if let Some(Node { value: Value::Mapping(build), .. }) = service.get_mut("build")
         && build.get("context").is_none()
     {
-        build.set("context", span, Node::text(directory, span));
+        build.push("context".to_owned(), span, Node::text(directory, span));
+    }
+}
+
+/// A bare name in a list of variables has the value that the included project's own environment gives it. One that was
+/// written as a key of a mapping has not: its value comes from the environment of the whole project.
+fn resolve_listed_variables(top: &mut Mapping, environment: &Environment) {
+    let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") else { return };
+    for service in services.iter_mut() {
+        let Value::Mapping(service) = &mut service.value.value else { continue };
+        let Some(Node { value: Value::Mapping(variables), .. }) = service.get_mut("environment") else {
+            continue;
+        };
+        for variable in variables.iter_mut() {
+            // Only what was an item of a list stands at the place of its own name.
+            let listed = variable.value.is_null() && variable.value.span == variable.key_span;
+            if let Some(value) = environment.scalar(&variable.key).filter(|_| listed) {
+                variable.value.value = Value::Scalar(value);
+            }
+        }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-/// Reads a number of bytes: `64m`, `1.5gb`, `1024`.
+/// Reads a number of bytes: `64m`, `1.5gb`, `1024`, `10 kib`.
 pub fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim() {
+    let split = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')?;
+    let (number, unit) = match text.as_bytes()[split] {
+        b' ' => (&text[..split], &text[split + 1..]),
+        _ => text.split_at(split + 1),
+    };
+    let unit = unit.to_ascii_lowercase();
+    let factor: u64 = match unit.as_str() {
         "" | "b" => 1,
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
@@ -16,26 +19,42 @@ pub fn bytes(text: &str) -> Option<u64> {
         "p" | "pb" | "pib" => 1 << 50,
         _ => return None,
     };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor);
+    let number = number.strip_prefix('+').unwrap_or(number);
+    if !number.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    if let Ok(whole) = number.parse::<u64>()
+        && whole < 1 << 53
+    {
+        return whole.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok());
     }
     let value = number.parse::<f64>().ok()? * factor as f64;
     (value.is_finite() && value < 9e18).then_some(value as u64)
 }
 
-/// Reads a time: `1m30s`, `250ms`, `0`.
+/// Reads a time: `1m30s`, `250ms`, `0`. A negative one is no [`Duration`].
 pub fn duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
+    u64::try_from(nanoseconds(text)?).ok().map(Duration::from_nanos)
+}
+
+/// Reads a time in nanoseconds: `1m30s`, `-250ms`, `0`.
+pub fn nanoseconds(text: &str) -> Option<i64> {
+    let (negative, unsigned) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if unsigned == "0" {
+        return Some(0);
     }
-    let mut rest = text;
-    let mut nanoseconds: u128 = 0;
+    let mut rest = unsigned;
+    let mut sum: i128 = 0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|length| *length > 0)?;
         let (number, after) = rest.split_at(digits);
         let letters = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
-        let factor: u128 = match unit {
+        let factor: i128 = match unit {
             "ns" => 1,
             "us" | "µs" | "μs" => 1_000,
             "ms" => 1_000_000,
@@ -46,33 +65,35 @@ pub fn duration(text: &str) -> Option<Duration> {
             "w" => 604_800_000_000_000,
             _ => return None,
         };
-        nanoseconds = nanoseconds.checked_add(decimal(number, factor)?)?;
+        sum = sum.checked_add(decimal(number, factor)?)?;
         rest = after;
     }
-    (!text.is_empty()).then_some(())?;
-    let seconds = u64::try_from(nanoseconds / 1_000_000_000).ok().filter(|seconds| *seconds < 1 << 33)?;
-    Some(Duration::new(seconds, u32::try_from(nanoseconds % 1_000_000_000).ok()?))
+    let sum = i64::try_from(sum).ok()?;
+    (!unsigned.is_empty()).then_some(if negative { -sum } else { sum })
 }
 
-fn decimal(number: &str, factor: u128) -> Option<u128> {
+fn decimal(number: &str, factor: i128) -> Option<i128> {
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    if part.len() > 18 || part.contains('.') {
+    if part.contains('.') || (whole.is_empty() && part.is_empty()) {
         return None;
     }
-    let value = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<u128>().ok() };
-    let fraction = value(part)?.checked_mul(factor)? / 10_u128.pow(u32::try_from(part.len()).ok()?);
+    // More digits than these are below a nanosecond.
+    let part = part.get(..18).unwrap_or(part);
+    let value = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<i128>().ok() };
+    let fraction = value(part)?.checked_mul(factor)? / 10_i128.pow(u32::try_from(part.len()).ok()?);
     value(whole)?.checked_mul(factor)?.checked_add(fraction)
 }
 
-/// Writes a time the way Go does: `1m30s`, `250ms`, `0s`.
-pub fn duration_text(duration: Duration) -> String {
-    let nanoseconds = duration.as_nanos();
+/// Writes a time of so many nanoseconds the way Go does: `1m30s`, `250ms`, `0s`.
+pub fn duration_text(nanoseconds: i64) -> String {
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let nanoseconds = u128::from(nanoseconds.unsigned_abs());
     let trimmed = |value: u128, unit: u128| {
         let fraction = format!("{:0width$}", value % unit, width = unit.ilog10() as usize);
         let fraction = fraction.trim_end_matches('0');
         if fraction.is_empty() { format!("{}", value / unit) } else { format!("{}.{fraction}", value / unit) }
     };
-    match nanoseconds {
+    let text = match nanoseconds {
         0 => "0s".to_owned(),
         1..1_000 => format!("{nanoseconds}ns"),
         1_000..1_000_000 => format!("{}µs", trimmed(nanoseconds, 1_000)),
@@ -86,49 +107,113 @@ pub fn duration_text(duration: Duration) -> String {
                 (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
             }
         }
-    }
+    };
+    format!("{sign}{text}")
 }
 
-/// Splits a line into words as a shell does, without expanding anything. Nothing when a quote is not closed.
-pub fn words(line: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match characters.next()? {
-                        '\'' => break,
-                        other => word.push(other),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match characters.next()? {
-                        '"' => break,
-                        '\\' => match characters.next()? {
-                            plain @ ('"' | '\\' | '$' | '`') => word.push(plain),
-                            '\n' => {}
-                            other => word.extend(['\\', other]),
-                        },
-                        other => word.push(other),
-                    }
-                }
-            }
-            '\\' => match characters.next()? {
-                '\n' => {}
-                other => word.get_or_insert_default().push(other),
-            },
-            other => word.get_or_insert_default().push(other),
+/// Splits a line into words the way the reference does, without expanding anything: quotes and backslashes as in a
+/// shell (a backslash counts within double quotes too), and nothing after an operator such as `;` or `&&`.
+///
+/// # Errors
+/// What is wrong with the line, in a few words.
+pub fn words(line: &str) -> Result<Vec<String>, &'static str> {
+    let mut splitter = Splitter::default();
+    for character in line.chars() {
+        match splitter.take(character) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(problem) => return Err(problem),
         }
     }
-    words.extend(word);
-    Some(words)
+    splitter.finish()
+}
+
+#[derive(Default)]
+struct Splitter {
+    words: Vec<String>,
+    word: String,
+    /// Whether there is a word, which may be empty.
+    got: bool,
+    escaped: bool,
+    double: bool,
+    single: bool,
+    back: bool,
+    dollar: bool,
+}
+
+impl Splitter {
+    /// Whether to go on.
+    fn take(&mut self, character: char) -> Result<bool, &'static str> {
+        if self.escaped {
+            self.escaped = false;
+            self.push(character);
+            return Ok(true);
+        }
+        match character {
+            '\\' if self.single => self.word.push(character),
+            '\\' => self.escaped = true,
+            ' ' | '\t' | '\r' | '\n' => {
+                if self.single || self.double || self.back || self.dollar {
+                    self.word.push(character);
+                } else if self.got {
+                    self.words.push(std::mem::take(&mut self.word));
+                    self.got = false;
+                }
+            }
+            '`' if !self.single && !self.double && !self.dollar => {
+                self.back = !self.back;
+                self.push(character);
+            }
+            ')' if !self.single && !self.double && !self.back => {
+                self.dollar = !self.dollar;
+                self.push(character);
+            }
+            '(' if !self.single && !self.double && !self.back => {
+                if self.dollar || !self.word.ends_with('$') {
+                    return Err("a parenthesis outside of quotes");
+                }
+                self.dollar = true;
+                self.word.push(character);
+            }
+            '"' if !self.single && !self.dollar => {
+                self.got |= self.double;
+                self.double = !self.double;
+            }
+            '\'' if !self.double && !self.dollar => {
+                self.got |= self.single;
+                self.single = !self.single;
+            }
+            ';' | '&' | '|' | '<' | '>' if !(self.single || self.double || self.back || self.dollar) => {
+                // A number before `>` names a stream and is no word.
+                if character == '>' && self.word.starts_with(|c: char| c.is_ascii_digit()) {
+                    self.got = false;
+                }
+                return Ok(false);
+            }
+            other => self.push(other),
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, character: char) {
+        self.got = true;
+        self.word.push(character);
+    }
+
+    fn finish(mut self) -> Result<Vec<String>, &'static str> {
+        if self.got {
+            self.words.push(self.word);
+        }
+        if self.escaped {
+            Err("a backslash at the end")
+        } else if self.single || self.double || self.back {
+            Err("a quote that is not closed")
+        } else if self.dollar {
+            Err("a parenthesis that is not closed")
+        } else {
+            Ok(self.words)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -143,11 +228,12 @@ mod tests {
             ("1.5g", 1_610_612_736),
             ("2GB", 2_147_483_648),
             ("10 kib", 10_240),
+            ("1e3", 1000),
         ];
         for (text, expected) in cases {
             assert_eq!(bytes(text), Some(expected), "{text}");
         }
-        for text in ["", "m", "1x", "-1", "1.2.3", "99999999999999999999", "9999999p"] {
+        for text in ["", "m", "1x", "-1", "1.2.3", "99999999999999999999", "9999999p", "10  k", "1kbb"] {
             assert_eq!(bytes(text), None, "{text}");
         }
     }
@@ -165,24 +251,37 @@ mod tests {
             ("10us", "10µs"),
             ("1m0.5s", "1m0.5s"),
             ("1500us", "1.5ms"),
+            ("-1s", "-1s"),
+            ("+1s", "1s"),
         ];
         for (text, expected) in cases {
-            assert_eq!(duration(text).map(duration_text).as_deref(), Some(expected), "{text}");
+            assert_eq!(nanoseconds(text).map(duration_text).as_deref(), Some(expected), "{text}");
         }
-        for text in ["", "5", "s", "1x", "1s2", "-1s", "1..5s", "99999999999999999999h", "5 s"] {
-            assert_eq!(duration(text), None, "{text}");
+        for text in ["", "5", "s", "1x", "1s2", "1..5s", "99999999999999999999h", "5 s", "-", ".s"] {
+            assert_eq!(nanoseconds(text), None, "{text}");
         }
+        assert_eq!(duration("-1s"), None);
     }
 
     #[test]
-    fn commands_split_as_in_a_shell() {
+    fn commands_split_as_in_the_reference() {
         let split = |line| words(line).map(|words| words.join("|"));
-        assert_eq!(
-            split(r#"sh -c 'a b' "c \"d\" \x" e\ f ''"#).as_deref(),
-            Some(r#"sh|-c|a b|c "d" \x|e f|"#)
-        );
-        assert_eq!(split(" ").as_deref(), Some(""));
-        assert_eq!(split("a 'b"), None);
-        assert_eq!(split("a \\"), None);
+        let cases = [
+            (r#"sh -c 'a b' "c \"d\" \x" e\ f ''"#, r#"sh|-c|a b|c "d" x|e f|"#),
+            (" ", ""),
+            ("a && b", "a"),
+            ("a; b", "a"),
+            ("a 2>x", "a"),
+            ("a b>x", "a|b"),
+            ("a $(b c) d", "a|$(b c)|d"),
+            ("a `b c`", "a|`b c`"),
+            ("--x=\"a b\"c", "--x=a bc"),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(split(line).as_deref(), Ok(expected), "{line}");
+        }
+        for line in ["a 'b", "a \\", "a (b)", "a )", "`"] {
+            assert!(split(line).is_err(), "{line}");
+        }
     }
 }

@@ -1,152 +1,32 @@
-//! Scalars, commands and lists of `NAME=value`.
+//! Commands, lists of `NAME=value`, hosts, and what is external.
 
 use std::collections::HashMap;
 
 use kernel_core::diagnostic::Diagnostic;
 
+use super::scalar::{as_text, shown};
 use super::{Normaliser, path, units};
 use crate::codes;
-use crate::schema::Attribute;
+use crate::schema::{Accepts, Attribute, Bare, Pairs, Reads, Shape};
 use crate::short;
-use crate::tree::{Entry, Mapping, Node, Plain, Scalar, Value};
+use crate::tree::{Entry, Mapping, Node, Scalar, Value};
 
 impl Normaliser<'_> {
-    /// A string; a number counts by its text as written.
-    pub(super) fn text(&mut self, mut node: Node) -> Option<Node> {
-        let Value::Scalar(scalar) = &mut node.value else { return self.wrong_shape(&node, "a text") };
-        *scalar = scalar.part(|text| text);
-        Some(node)
-    }
-
-    pub(super) fn path(&mut self, node: Node) -> Option<Node> {
-        let node = self.text(node)?;
-        let text = self.resolve(node.as_text()?);
-        Some(Node::text(text, node.span))
-    }
-
-    pub(super) fn context(&mut self, node: Node) -> Option<Node> {
-        let node = self.text(node)?;
-        if node.as_text().is_some_and(path::is_remote) { Some(node) } else { self.path(node) }
-    }
-
-    pub(super) fn resolve(&self, written: &str) -> String {
-        match (written.strip_prefix('~'), self.base.home) {
-            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
-                path::clean(&format!("{home}{rest}"))
-            }
-            _ => path::absolute(self.base.directory, written),
-        }
-    }
-
-    pub(super) fn boolean(&mut self, node: Node) -> Option<Node> {
-        let Value::Scalar(scalar) = &node.value else { return self.wrong_shape(&node, "`true` or `false`") };
-        let word = scalar.text().to_ascii_lowercase();
-        let value = match word.as_str() {
-            "true" | "yes" | "on" | "y" => true,
-            "false" | "no" | "off" | "n" => false,
-            _ => return self.wrong_shape(&node, "`true` or `false`"),
-        };
-        if word != value.to_string() {
-            let message = format!("{}: `{}` is an old way to write `{value}`", self.place, scalar.text());
-            self.diagnostics.push(
-                Diagnostic::warning(codes::OBSOLETE, message)
-                    .at(node.span, "old")
-                    .help(format!("write `{value}`")),
-            );
-        }
-        Some(Node::plain(value.to_string(), node.span))
-    }
-
-    pub(super) fn integer(&mut self, node: Node) -> Option<Node> {
-        let Value::Scalar(scalar) = &node.value else { return self.wrong_shape(&node, "a whole number") };
-        let number = match Scalar::plain(scalar.text()).meaning() {
-            Plain::Integer(number) => number,
-            Plain::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => number as i128,
-            _ => return self.wrong_shape(&node, "a whole number"),
-        };
-        Some(Node::plain(number.to_string(), node.span))
-    }
-
-    /// The mode of a file, given back as octal text.
-    pub(super) fn mode(&mut self, node: Node) -> Option<Node> {
-        let node = self.integer(node)?;
-        match node.as_text().and_then(|text| text.parse::<u32>().ok()).filter(|mode| *mode <= 0o7777) {
-            Some(mode) => Some(Node::text(format!("{mode:04o}"), node.span)),
-            None => self.bad_value(
-                node.span,
-                "this is not the mode of a file",
-                "not a mode",
-                "write an octal number: `0440`",
-            ),
-        }
-    }
-
-    /// Further build contexts by name: paths, or what is fetched.
-    pub(super) fn contexts(&mut self, node: Node) -> Option<Node> {
-        let span = node.span;
-        let Value::Mapping(entries) = self.pairs(node, false)?.value else { return None };
-        let mut mapping = Mapping::default();
-        for Entry { key, key_span, value } in entries {
-            if let Some(value) = self.context(value) {
-                mapping.push(key, key_span, value);
-            }
-        }
-        Some(Node::new(Value::Mapping(mapping), span))
-    }
-
-    pub(super) fn number(&mut self, node: Node) -> Option<Node> {
-        let Value::Scalar(scalar) = &node.value else { return self.wrong_shape(&node, "a number") };
-        let number = Scalar::plain(scalar.text());
-        match number.meaning() {
-            Plain::Integer(_) => Some(Node::plain(number.canonical_text(), node.span)),
-            Plain::Float(value) if value.is_finite() => Some(Node::plain(number.canonical_text(), node.span)),
-            _ => self.wrong_shape(&node, "a number"),
-        }
-    }
-
-    pub(super) fn bytes(&mut self, node: Node) -> Option<Node> {
-        let Value::Scalar(scalar) = &node.value else { return self.wrong_shape(&node, "a size") };
-        match units::bytes(scalar.text()) {
-            Some(bytes) => Some(Node::text(bytes.to_string(), node.span)),
-            None if scalar.text() == "-1" => self.text(node),
-            None => {
-                let message = format!("`{}` is not a size", shown(scalar));
-                self.bad_value(
-                    node.span,
-                    &message,
-                    "not a size",
-                    "write a number with a unit: `512k`, `64m`, `2g`",
-                )
-            }
-        }
-    }
-
-    pub(super) fn duration(&mut self, node: Node) -> Option<Node> {
-        let Value::Scalar(scalar) = &node.value else { return self.wrong_shape(&node, "a time") };
-        match units::duration(scalar.text()) {
-            Some(duration) => Some(Node::text(units::duration_text(duration), node.span)),
-            None => {
-                let message = format!("`{}` is not a time", shown(scalar));
-                self.bad_value(
-                    node.span,
-                    &message,
-                    "not a time",
-                    "write numbers with units: `250ms`, `10s`, `1m30s`",
-                )
-            }
-        }
-    }
-
     pub(super) fn command(&mut self, node: Node) -> Option<Node> {
-        let Value::Scalar(scalar) = &node.value else { return self.texts(node) };
-        let Some(words) = units::words(scalar.text()) else {
-            let help = "close the quote, or write the command as a list";
-            return self.bad_value(
-                node.span,
-                "the command has a quote that is not closed",
-                "not closed",
-                help,
-            );
+        let Value::Scalar(scalar) = &node.value else { return self.only_texts(node) };
+        if !Accepts::TEXT.allows(scalar) {
+            return self.wrong_shape(&node, "a text or a list of texts");
+        }
+        if !self.complete() {
+            return Some(node);
+        }
+        let words = match units::words(scalar.text()) {
+            Ok(words) => words,
+            Err(problem) => {
+                let message = format!("the command can't be split into words: {problem}");
+                let help = "close the quote, or write the command as a list";
+                return self.bad_value(node.span, &message, problem, help);
+            }
         };
         let templates = scalar.template().map(|template| units::words(template).unwrap_or_default());
         let items = words.into_iter().enumerate().map(|(index, word)| {
@@ -164,128 +44,309 @@ impl Normaliser<'_> {
 
     pub(super) fn health_test(&mut self, node: Node) -> Option<Node> {
         let span = node.span;
-        if matches!(node.value, Value::Scalar(_)) {
-            let node = self.text(node)?;
-            return Some(Node::new(Value::Sequence(vec![Node::text("CMD-SHELL", span), node]), span));
-        }
-        let node = self.texts(node)?;
-        let first = node.as_sequence().and_then(|items| items.first());
-        match first.and_then(Node::as_text) {
-            Some("NONE" | "CMD" | "CMD-SHELL") => Some(node),
-            _ => {
-                let place = first.map_or(span, |first| first.span);
-                let help = "write `[CMD, program, argument]` or `[CMD-SHELL, line]`";
-                self.bad_value(
-                    place,
-                    "the list starts with none of `CMD`, `CMD-SHELL`, `NONE`",
-                    "not one of them",
-                    help,
-                )
+        match &node.value {
+            Value::Scalar(scalar) if !Accepts::TEXT.allows(scalar) => {
+                self.wrong_shape(&node, "a text or a list of texts")
             }
+            Value::Scalar(_) if self.complete() => {
+                Some(Node::new(Value::Sequence(vec![Node::text("CMD-SHELL", span), node]), span))
+            }
+            Value::Scalar(_) => Some(node),
+            _ => self.only_texts(node),
         }
     }
 
-    fn texts(&mut self, node: Node) -> Option<Node> {
-        self.list(node, crate::schema::Shape::Text, false)
+    /// A list of nothing but texts.
+    fn only_texts(&mut self, node: Node) -> Option<Node> {
+        self.list(node, Shape::Scalar(Accepts::TEXT, Reads::Text))
     }
 
-    /// A mapping of strings. A name without value keeps none, or has the empty one.
-    pub(super) fn pairs(&mut self, node: Node, keep_null: bool) -> Option<Node> {
-        let span = node.span;
-        let node = short::pairs(node);
-        let Value::Mapping(entries) = node.value else {
-            return self.wrong_shape(&node, "a mapping or a list of `NAME=value`");
+    /// A mapping of names to texts.
+    pub(super) fn pairs(&mut self, node: Node, pairs: Pairs) -> Option<Node> {
+        let node = match &node.value {
+            Value::Sequence(items) if pairs.list => {
+                if !self.items_are_pairs(items, pairs) {
+                    return None;
+                }
+                // What can't merge with a mapping has to stay a list until nothing more is merged.
+                if !pairs.merges && !self.complete() {
+                    return Some(node);
+                }
+                short::pairs(node)
+            }
+            Value::Mapping(_) => node,
+            _ if pairs.list => return self.wrong_shape(&node, "a mapping or a list of `NAME=value`"),
+            _ => return self.wrong_shape(&node, "a mapping"),
         };
-        let mut mapping = Mapping::default();
+        let (span, was_list) = (node.span, pairs.list);
+        let Value::Mapping(entries) = node.value else { return None };
+        let mut mapping = Mapping::with_capacity(entries.len());
         for Entry { key, key_span, value } in entries {
             self.place.key(&key);
-            if key.is_empty() {
-                self.bad_value(key_span, "the name is missing", "no name before `=`", "write `NAME=value`");
-            } else if let Value::Scalar(scalar) = &value.value {
-                let scalar = match scalar.template() {
-                    Some(_) => scalar.clone(),
-                    None => Scalar::quoted(scalar.canonical_text()),
-                };
-                mapping.set(key, key_span, Node::new(Value::Scalar(scalar), value.span));
-            } else if value.is_null() {
-                let value = if keep_null { Value::Null } else { Value::Scalar(Scalar::quoted("")) };
-                mapping.set(key, key_span, Node::new(value, key_span));
-            } else {
-                self.wrong_shape(&value, "a text");
+            let from_list = value.span == key_span;
+            if key.is_empty() && was_list && !from_list {
+                self.bad_value(key_span, "the name is missing", "no name", "write `NAME: value`");
+            } else if let Some(value) = self.pair(value, pairs) {
+                mapping.push(key, key_span, value);
             }
             self.place.up();
         }
         Some(Node::new(Value::Mapping(mapping), span))
     }
 
-    /// `external`: a truth value, or the old mapping with a name.
-    pub(super) fn external(&mut self, node: Node) -> Option<Node> {
-        if matches!(node.value, Value::Mapping(_)) {
-            const OLD: &[Attribute] = &[crate::schema::attribute("name", crate::schema::Shape::Text)];
-            let message = format!("{}: a mapping is an old way to name an external resource", self.place);
-            self.diagnostics.push(
-                Diagnostic::warning(codes::OBSOLETE, message)
-                    .at(node.span, "old")
-                    .help("write `external: true`, and `name: …` beside it"),
-            );
-            return self.object(node, OLD);
+    fn pair(&mut self, value: Node, pairs: Pairs) -> Option<Node> {
+        if value.is_null() {
+            return match pairs.bare {
+                Bare::Variable => Some(value),
+                Bare::Empty if !self.complete() => Some(value),
+                Bare::Empty => Some(Node::text("", value.span)),
+                Bare::Refused => self.wrong_shape(&value, pairs.values.describe()),
+            };
         }
-        self.boolean(node)
+        match &value.value {
+            Value::Scalar(scalar) if pairs.values.allows(scalar) => {}
+            _ => return self.wrong_shape(&value, pairs.values.describe()),
+        }
+        let value = as_text(value);
+        match pairs.reads {
+            Reads::Context => self.scalar(value, Accepts::TEXT, Reads::Context),
+            _ => Some(value),
+        }
     }
 
-    pub(super) fn device(&mut self, node: Node, table: &'static [Attribute]) -> Option<Node> {
-        let Some(text) = node.as_text() else { return self.object(node, table) };
-        let mut parts = text.splitn(3, ':');
-        let source = parts.next().unwrap_or_default();
-        let target = parts.next().unwrap_or(source);
-        let permissions = parts.next().unwrap_or("rwm");
-        let entries = [("source", source), ("target", target), ("permissions", permissions)];
-        Some(Node::mapping(entries.map(|(key, text)| (key, Node::text(text, node.span))), node.span))
-    }
-}
-
-/// A value as it may be shown in a message.
-fn shown(scalar: &Scalar) -> &str {
-    scalar.template().unwrap_or(scalar.text())
-}
-
-/// Puts texts into order.
-pub fn sorted(mut node: Node) -> Node {
-    if let Value::Sequence(items) = &mut node.value {
-        items.sort_by(|left, right| left.as_text().cmp(&right.as_text()));
-    }
-    node
-}
-
-/// Keeps the first of equal texts.
-pub fn unique(node: Node) -> Node {
-    unique_by(node, |item| item.as_text().map(str::to_owned))
-}
-
-/// Keeps one of the items with equal keys: the later one, at the place of the first.
-pub fn unique_by(mut node: Node, key: impl Fn(&Node) -> Option<String>) -> Node {
-    if let Value::Sequence(items) = &mut node.value {
-        let mut places = HashMap::new();
-        let mut kept: Vec<Node> = Vec::with_capacity(items.len());
-        for item in std::mem::take(items) {
-            match key(&item) {
-                Some(key) => match places.get(&key) {
-                    Some(place) => kept[*place] = item,
-                    None => {
-                        places.insert(key, kept.len());
-                        kept.push(item);
+    fn items_are_pairs(&mut self, items: &[Node], pairs: Pairs) -> bool {
+        let before = self.diagnostics.len();
+        let mut seen: HashMap<&str, _> = HashMap::new();
+        for (index, item) in items.iter().enumerate() {
+            self.place.index(index);
+            match item.as_scalar().filter(|scalar| Accepts::TEXT.allows(scalar)) {
+                None => {
+                    self.wrong_shape(item, "a text");
+                }
+                Some(scalar) => {
+                    let text = scalar.text();
+                    let name = text.split('=').next().unwrap_or_default();
+                    if pairs.bare == Bare::Variable && name.ends_with(char::is_whitespace) {
+                        let help = format!("write `{}=…`", name.trim_end());
+                        self.bad_value(
+                            item.span,
+                            "a space stands between the name and `=`",
+                            "a space before `=`",
+                            &help,
+                        );
                     }
-                },
-                None => kept.push(item),
+                    if pairs.bare == Bare::Refused && !text.contains('=') {
+                        self.bad_value(item.span, "the value is missing", "no `=`", "write `NAME=value`");
+                    }
+                    match seen.insert(text, item.span) {
+                        Some(first) if pairs.once => {
+                            self.repeated(shown(scalar), item.span, first);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            self.place.up();
+        }
+        self.lenient || self.diagnostics.len() == before
+    }
+
+    /// `extra_hosts`, in the end a sorted list of `host=address`.
+    pub(super) fn hosts(&mut self, node: Node) -> Option<Node> {
+        let before = self.diagnostics.len();
+        match &node.value {
+            Value::Mapping(mapping) => {
+                for entry in mapping {
+                    self.place.key(&entry.key);
+                    let addresses = match &entry.value.value {
+                        Value::Sequence(addresses) => addresses.as_slice(),
+                        _ => std::slice::from_ref(&entry.value),
+                    };
+                    for address in addresses {
+                        if address.as_scalar().is_none_or(|scalar| !Accepts::TEXT.allows(scalar)) {
+                            self.wrong_shape(address, "a text");
+                        }
+                    }
+                    if entry.key.is_empty() || entry.key.contains([':', '=']) {
+                        self.bad_host(&entry.key, entry.key_span);
+                    }
+                    self.place.up();
+                }
+            }
+            Value::Sequence(items) => {
+                let mut seen: HashMap<&str, _> = HashMap::new();
+                for item in items {
+                    let Some(scalar) = item.as_scalar().filter(|scalar| Accepts::TEXT.allows(scalar)) else {
+                        self.wrong_shape(item, "a text");
+                        continue;
+                    };
+                    if let Some(first) = seen.insert(scalar.text(), item.span) {
+                        self.repeated(shown(scalar), item.span, first);
+                    }
+                    match short::host(scalar.text()) {
+                        None => {
+                            let message = format!("`{}` has no address", shown(scalar));
+                            self.bad_value(item.span, &message, "no address", "write `HOST=ADDRESS`");
+                        }
+                        Some((host, _)) if host.is_empty() || host.contains([':', '=']) => {
+                            self.bad_host(host, item.span);
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+            _ => return self.wrong_shape(&node, "a mapping or a list of `host=address`"),
+        }
+        if self.diagnostics.len() != before && !self.lenient {
+            return None;
+        }
+        if !self.complete() {
+            return Some(node);
+        }
+        // Hosts without addresses are printed as an empty list, no hosts are not.
+        let some = match &node.value {
+            Value::Mapping(hosts) => !hosts.is_empty(),
+            _ => node.as_sequence().is_some_and(|hosts| !hosts.is_empty()),
+        };
+        some.then(|| short::sorted_hosts(node))
+    }
+
+    fn bad_host(&mut self, host: &str, span: kernel_core::source::Span) {
+        let message = format!("`{host}` can't be the name of a host");
+        self.bad_value(span, &message, "not a name", "write `HOST=ADDRESS`");
+    }
+
+    /// `build.ssh`, in the end a list of `NAME` or `NAME=PATH`.
+    pub(super) fn ssh(&mut self, node: Node) -> Option<Node> {
+        const SSH: Pairs = Pairs {
+            list: true,
+            values: Accepts::ANY,
+            bare: Bare::Variable,
+            merges: false,
+            once: true,
+            reads: Reads::Text,
+        };
+        let node = match &node.value {
+            Value::Sequence(items) => {
+                if !self.items_are_pairs(items, SSH) {
+                    return None;
+                }
+                for item in items {
+                    let text = item.as_text().unwrap_or_default();
+                    if !text.contains('=') && text != "default" {
+                        let message = format!("`{text}` names no socket and no key");
+                        let help = "write `default`, or `NAME=PATH`";
+                        return self.bad_value(item.span, &message, "where is it?", help);
+                    }
+                }
+                short::pairs(node)
+            }
+            Value::Mapping(_) => self.pairs(node, SSH)?,
+            _ => return self.wrong_shape(&node, "a mapping or a list of `NAME=PATH`"),
+        };
+        let Value::Mapping(mut entries) = node.value else { return Some(node) };
+        for entry in entries.iter_mut().filter(|_| self.paths()) {
+            if let Some(text) = entry.value.as_text() {
+                entry.value = Node::text(path::resolve_on_host(text, self.base), entry.value.span);
             }
         }
-        *items = kept;
+        Some(Node::new(Value::Mapping(entries), node.span))
     }
-    node
-}
 
-/// Where a secret or config is mounted.
-pub fn reference_target(node: &Node) -> Option<String> {
-    let target = node.get("target").or_else(|| node.get("source"));
-    target.and_then(Node::as_text).map(str::to_owned)
+    /// `external`: a truth value, or the old mapping with a name.
+    pub(super) fn external(&mut self, node: Node, table: &'static [Attribute]) -> Option<Node> {
+        match &node.value {
+            Value::Mapping(_) => {
+                let message = format!("{}: a mapping is an old way to name an external resource", self.place);
+                self.diagnostics.push(
+                    Diagnostic::warning(codes::OBSOLETE, message)
+                        .at(node.span, "old")
+                        .help("write `external: true`, and `name: …` beside it"),
+                );
+                // For these two the reference looks at nothing but the name.
+                if self.place.as_str().starts_with("secrets.") || self.place.as_str().starts_with("configs.")
+                {
+                    if let Some(name) = node.get("name").cloned() {
+                        self.scalar(name, Accepts::TEXT, Reads::Text)?;
+                    }
+                    return Some(node);
+                }
+                self.object(node, table)
+            }
+            _ => self.scalar(node, Accepts::BOOLEAN_OR_TEXT, Reads::Boolean),
+        }
+    }
+
+    /// Takes the name out of the old form of `external`.
+    pub(super) fn old_external(&mut self, mapping: &mut Mapping, table: &'static [Attribute]) {
+        if !table.iter().any(|attribute| matches!(attribute.shape, Shape::External(_))) {
+            return;
+        }
+        let Some(external) = mapping.get("external").filter(|external| external.as_mapping().is_some())
+        else {
+            return;
+        };
+        let span = external.span;
+        let old = external.get("name").cloned();
+        mapping.set("external", span, Node::plain("true", span));
+        match (old, mapping.get("name")) {
+            (Some(old), Some(name)) if old.as_text() != name.as_text() => {
+                let message = format!("{}: `name` and `external.name` differ", self.place);
+                self.diagnostics.push(
+                    Diagnostic::error(codes::CONFLICT, message)
+                        .at(name.span, "this")
+                        .at(old.span, "or this")
+                        .help("keep `name`, and write `external: true`"),
+                );
+            }
+            (Some(old), None) => mapping.push("name".into(), span, old),
+            _ => {}
+        }
+    }
+
+    /// Options of a provider: each one value or a list, in the end always a list.
+    pub(super) fn provider_options(&mut self, node: Node) -> Option<Node> {
+        let span = node.span;
+        let complete = self.complete();
+        let Value::Mapping(entries) = node.value else { return self.wrong_shape(&node, "a mapping") };
+        let mut mapping = Mapping::with_capacity(entries.len());
+        for Entry { key, key_span, value } in entries {
+            self.place.key(&key);
+            let at = value.span;
+            let (values, alone) = match value.value {
+                Value::Sequence(values) => (values, false),
+                _ => (vec![value], true),
+            };
+            let mut kept = Vec::with_capacity(values.len());
+            for value in values {
+                match &value.value {
+                    Value::Scalar(scalar) if Accepts::SOMETHING.allows(scalar) => {
+                        kept.push(if complete { as_text(value) } else { value });
+                    }
+                    _ => {
+                        self.wrong_shape(&value, "a text, a number or a truth value");
+                    }
+                }
+            }
+            let value = match kept.pop() {
+                Some(value) if alone && !complete => value,
+                last => {
+                    kept.extend(last);
+                    Node::new(Value::Sequence(kept), at)
+                }
+            };
+            if !complete || value.as_sequence().is_none_or(|values| !values.is_empty()) {
+                mapping.push(key, key_span, value);
+            }
+            self.place.up();
+        }
+        Some(Node::new(Value::Mapping(mapping), span))
+    }
+
+    pub(super) fn ulimit(&mut self, node: Node, table: &'static [Attribute]) -> Option<Node> {
+        if matches!(node.value, Value::Mapping(_)) {
+            return self.object(node, table);
+        }
+        self.scalar(node, Accepts::INTEGER_OR_TEXT, Reads::Integer)
+    }
 }

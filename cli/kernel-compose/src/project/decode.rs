@@ -12,20 +12,28 @@ use super::service::{
 };
 use super::value::Variable;
 use super::{KernelSettings, Project, Resource};
+use crate::environment::Environment;
 use crate::normalise::units;
 use crate::select::texts;
 use crate::tree::{Entry, Node};
 
 /// Types a canonical tree.
-pub fn decode(model: Node, name: &str, directory: &str, hidden: BTreeMap<String, Vec<String>>) -> Project {
+pub fn decode(
+    model: Node,
+    name: &str,
+    directory: &str,
+    hidden: &BTreeMap<String, Node>,
+    environment: &Environment,
+) -> Project {
     let services = entries(model.get("services")).map(|entry| (entry.key.clone(), service(entry))).collect();
-    let resources =
-        |kind: &str| entries(model.get(kind)).map(|entry| (entry.key.clone(), resource(entry))).collect();
+    let resources = |kind: &str| {
+        entries(model.get(kind)).map(|entry| (entry.key.clone(), resource(entry, environment))).collect()
+    };
     Project {
         name: name.to_owned(),
         directory: directory.to_owned(),
         services,
-        hidden,
+        hidden: hidden.iter().map(|(name, service)| (name.clone(), texts(service.get("profiles")))).collect(),
         networks: resources("networks"),
         volumes: resources("volumes"),
         secrets: resources("secrets"),
@@ -63,8 +71,8 @@ fn service(entry: &Entry) -> Service {
             .map(|entry| (entry.key.clone(), membership(&entry.value)))
             .collect(),
         network_mode: text(node, "network_mode"),
-        secrets: items(node.get("secrets")).filter_map(reference).map(in_run_secrets).collect(),
-        configs: items(node.get("configs")).filter_map(reference).collect(),
+        secrets: items(node.get("secrets")).map(reference).map(in_run_secrets).collect(),
+        configs: items(node.get("configs")).map(reference).collect(),
         restart: text(node, "restart").and_then(|text| restart(&text)).unwrap_or_default(),
         stop_grace_period: duration(node, "stop_grace_period"),
         stop_signal: text(node, "stop_signal"),
@@ -181,8 +189,9 @@ fn membership(node: &Node) -> Membership {
     }
 }
 
-fn reference(node: &Node) -> Option<Reference> {
-    Some(Reference { source: text(node, "source")?, target: text(node, "target"), span: node.span })
+fn reference(node: &Node) -> Reference {
+    let source = text(node, "source").unwrap_or_default();
+    Reference { source, target: text(node, "target"), span: node.span }
 }
 
 /// A relative target of a secret is below `/run/secrets`.
@@ -220,14 +229,20 @@ fn resources(node: &Node) -> Resources {
     }
 }
 
-fn resource(entry: &Entry) -> Resource {
+fn resource(entry: &Entry, environment: &Environment) -> Resource {
     let node = &entry.value;
+    let content = match (text(node, "content"), text(node, "environment")) {
+        (Some(content), _) => Some(content),
+        (None, Some(variable)) => environment.get(&variable).map(str::to_owned),
+        (None, None) => None,
+    };
     Resource {
         key: entry.key.clone(),
         name: text(node, "name").unwrap_or_default(),
         external: truth(node, "external"),
         driver: text(node, "driver"),
         file: text(node, "file"),
+        content: content.map(Secret::new),
         internal: truth(node, "internal"),
         labels: map(node.get("labels")),
         span: entry.key_span,
@@ -250,7 +265,7 @@ fn variables(node: Option<&Node>) -> Vec<Variable> {
 
 fn entries(node: Option<&Node>) -> impl Iterator<Item = &Entry> {
     let mapping = node.and_then(Node::as_mapping);
-    mapping.into_iter().flatten().filter(|entry| !entry.key.starts_with("x-"))
+    mapping.into_iter().flatten()
 }
 
 fn items(node: Option<&Node>) -> impl Iterator<Item = &Node> {

@@ -1,78 +1,102 @@
 //! Networks, volumes, secrets, configs and models at the top level, and `include`.
 
-use super::{Attribute, Shape, attribute};
-use Shape::{Boolean, External, Integer, Keyed, Object, Pairs, Path, Text, TextOrTexts, Texts};
+use super::{
+    Accepts, Attribute, BOOLEAN, Bare, LABELS, LABELS_ONCE, LIST, ONE_OR_MORE, OPTIONS, OWN_LABELS, Pairs,
+    Reads, Shape, TEXT, attribute,
+};
+use Shape::{External, Keyed, Object, Scalar};
 
 /// An entry of `include`.
 pub const INCLUDE: &[Attribute] = &[
-    attribute("env_file", TextOrTexts),
-    attribute("path", TextOrTexts),
-    attribute("project_directory", Text),
+    attribute("env_file", ONE_OR_MORE),
+    attribute("path", ONE_OR_MORE),
+    attribute("project_directory", TEXT),
 ];
 
 /// A network.
 pub const NETWORK: &[Attribute] = &[
-    attribute("attachable", Boolean),
-    attribute("driver", Text),
-    attribute("driver_opts", Pairs),
-    attribute("enable_ipv4", Boolean),
-    attribute("enable_ipv6", Boolean),
-    attribute("external", External),
-    attribute("internal", Boolean),
-    attribute("ipam", Object(IPAM)),
-    attribute("labels", Pairs),
-    attribute("name", Text),
+    attribute("attachable", BOOLEAN),
+    attribute("driver", TEXT),
+    attribute("driver_opts", OPTIONS),
+    attribute("enable_ipv4", BOOLEAN).always(),
+    attribute("enable_ipv6", BOOLEAN).always(),
+    attribute("external", External(EXTERNAL)),
+    attribute("internal", BOOLEAN),
+    attribute("ipam", Object(IPAM)).always(),
+    attribute("labels", LABELS),
+    attribute("name", TEXT),
 ];
 
 /// A volume.
 pub const VOLUME: &[Attribute] = &[
-    attribute("driver", Text),
-    attribute("driver_opts", Pairs),
-    attribute("external", External),
-    attribute("labels", Pairs),
-    attribute("name", Text),
+    attribute("driver", TEXT),
+    attribute("driver_opts", OPTIONS),
+    attribute("external", External(EXTERNAL)),
+    attribute("labels", LABELS_ONCE),
+    attribute("name", TEXT),
 ];
 
 /// A secret.
 pub const SECRET: &[Attribute] = &[
-    attribute("driver", Text),
-    attribute("driver_opts", Pairs),
-    attribute("environment", Text),
-    attribute("external", External),
-    attribute("file", Path),
-    attribute("labels", Pairs),
-    attribute("name", Text),
-    attribute("template_driver", Text),
+    attribute("driver", TEXT),
+    attribute("driver_opts", WHOLE_OPTIONS),
+    attribute("environment", TEXT),
+    attribute("external", External(EXTERNAL)),
+    attribute("file", Scalar(Accepts::TEXT, Reads::HostPath)),
+    attribute("labels", OWN_LABELS),
+    attribute("name", TEXT),
+    attribute("template_driver", TEXT),
 ];
 
 /// A config.
 pub const CONFIG: &[Attribute] = &[
-    attribute("content", Text),
-    attribute("environment", Text),
-    attribute("external", External),
-    attribute("file", Path),
-    attribute("labels", Pairs),
-    attribute("name", Text),
-    attribute("template_driver", Text),
+    attribute("content", TEXT),
+    attribute("environment", TEXT),
+    attribute("external", External(EXTERNAL)),
+    attribute("file", Scalar(Accepts::TEXT, Reads::HostPath)),
+    attribute("labels", OWN_LABELS),
+    attribute("name", TEXT),
+    attribute("template_driver", TEXT),
 ];
 
 /// A model.
 pub const MODEL: &[Attribute] = &[
-    attribute("context_size", Integer),
-    attribute("model", Text),
-    attribute("name", Text),
-    attribute("runtime_flags", Texts),
+    attribute("context_size", Scalar(Accepts::INTEGER, Reads::Integer)),
+    attribute("model", TEXT).required(),
+    attribute("name", TEXT),
+    attribute("runtime_flags", LIST),
 ];
+
+const EXTERNAL: &[Attribute] = &[attribute("name", TEXT)];
 
 const IPAM: &[Attribute] = &[
     attribute("config", Keyed("subnet", &Object(POOL))),
-    attribute("driver", Text),
-    attribute("options", Pairs),
+    attribute("driver", TEXT),
+    // Nothing in the reference acts on it.
+    attribute("options", TEXT_OPTIONS).never(),
 ];
 
 const POOL: &[Attribute] = &[
-    attribute("aux_addresses", Pairs),
-    attribute("gateway", Text),
-    attribute("ip_range", Text),
-    attribute("subnet", Text),
+    attribute("aux_addresses", TEXT_OPTIONS),
+    attribute("gateway", TEXT),
+    attribute("ip_range", TEXT),
+    attribute("subnet", TEXT),
 ];
+
+const WHOLE_OPTIONS: Shape = Shape::Pairs(Pairs {
+    list: false,
+    values: Accepts::WHOLE_OR_TEXT,
+    bare: Bare::Refused,
+    merges: false,
+    once: false,
+    reads: Reads::Text,
+});
+
+const TEXT_OPTIONS: Shape = Shape::Pairs(Pairs {
+    list: false,
+    values: Accepts::TEXT,
+    bare: Bare::Refused,
+    merges: false,
+    once: false,
+    reads: Reads::Text,
+});

@@ -22,6 +22,8 @@ pub enum Plain {
     Integer(i128),
     /// Any other number.
     Float(f64),
+    /// A date, which Compose has no use for.
+    Timestamp,
     /// Anything else.
     Text,
 }
@@ -86,6 +88,7 @@ impl Scalar {
             Plain::Null => "nothing",
             Plain::Boolean(_) => "a truth value",
             Plain::Integer(_) | Plain::Float(_) => "a number",
+            Plain::Timestamp => "a date",
             Plain::Text => "a text",
         }
     }
@@ -103,7 +106,7 @@ impl Scalar {
             Plain::Float(number) => go_float(number),
             Plain::Boolean(value) => value.to_string(),
             Plain::Null => String::new(),
-            Plain::Text => self.text.clone(),
+            Plain::Text | Plain::Timestamp => self.text.clone(),
         }
     }
 }
@@ -127,33 +130,50 @@ fn meaning(text: &str) -> Plain {
         ".nan" | ".NaN" | ".NAN" => return Plain::Float(f64::NAN),
         _ => {}
     }
-    let (negative, digits) = match text.as_bytes()[0] {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
+    match text.as_bytes()[0] {
+        b'.' => float(text),
+        b'0'..=b'9' | b'+' | b'-' if is_timestamp(text) => Plain::Timestamp,
+        b'0'..=b'9' | b'+' | b'-' => number(text),
+        _ => Plain::Text,
+    }
+}
+
+fn number(text: &str) -> Plain {
+    let without: String;
+    let text = if text.contains('_') {
+        without = text.replace('_', "");
+        &without
+    } else {
+        text
+    };
+    let (negative, digits) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
         _ => (false, text),
     };
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') || digits.ends_with('_') {
-        return Plain::Text;
+    let whole = radix(digits).map(|number| if negative { -number } else { number });
+    match whole.filter(|number| *number >= i128::from(i64::MIN)) {
+        Some(number) => Plain::Integer(number),
+        None => float(text),
     }
-    let digits = digits.replace('_', "");
-    let whole = radix(&digits).map(|number| if negative { -number } else { number });
-    let whole = whole.filter(|number| *number >= i128::from(i64::MIN));
-    if let Some(number) = whole {
-        return Plain::Integer(number);
-    }
-    let float = digits.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte))
-        && digits.bytes().any(|byte| byte.is_ascii_digit());
-    match digits.parse::<f64>() {
-        Ok(number) if float => Plain::Float(if negative { -number } else { number }),
+}
+
+/// A number with a fraction or an exponent in base ten.
+fn float(text: &str) -> Plain {
+    let digits = text.trim_start_matches(['+', '-']);
+    let shaped = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
+    match text.parse::<f64>() {
+        Ok(number) if shaped && number.is_finite() => Plain::Float(number),
         _ => Plain::Text,
     }
 }
 
 fn radix(digits: &str) -> Option<i128> {
     let (digits, radix) = match digits.get(..2) {
-        Some("0x") => (&digits[2..], 16),
-        Some("0o") => (&digits[2..], 8),
-        Some("0b") => (&digits[2..], 2),
+        Some("0x" | "0X") => (&digits[2..], 16),
+        Some("0o" | "0O") => (&digits[2..], 8),
+        Some("0b" | "0B") => (&digits[2..], 2),
         _ if digits.len() > 1 && digits.starts_with('0') => (&digits[1..], 8),
         _ => (digits, 10),
     };
@@ -162,6 +182,61 @@ fn radix(digits: &str) -> Option<i128> {
     } else {
         u64::from_str_radix(digits, radix).ok().map(i128::from)
     }
+}
+
+/// `2026-11-27`, alone or with a time of the day.
+fn is_timestamp(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.len() < 8 || bytes[4] != b'-' || !bytes[..4].iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let (date, time) = match text.find(['T', 't', ' ']) {
+        Some(at) => (&text[..at], Some((bytes[at], &text[at + 1..]))),
+        None => (text, None),
+    };
+    let mut parts = date.split('-').map(|part| part.parse::<u32>().ok().filter(|_| part.len() <= 4));
+    let (Some(Some(year)), Some(Some(month)), Some(Some(day)), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return false,
+    };
+    let short = date.split('-').skip(1).all(|part| part.len() <= 2);
+    short && (1..=days).contains(&day) && time.is_none_or(|(separator, time)| is_time(separator, time))
+}
+
+/// `10:20:30.5`, with a zone after `T` and without one after a space.
+fn is_time(separator: u8, time: &str) -> bool {
+    let zone = time.find(['Z', '+', '-']);
+    let (clock, zone) = time.split_at(zone.unwrap_or(time.len()));
+    let zoned = match zone.as_bytes() {
+        b"Z" => true,
+        [b'+' | b'-', hour @ .., b':', tens, ones] => {
+            hour.len() == 2 && hour.iter().chain([tens, ones]).all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    if zoned == (separator == b' ') || (separator == b' ' && !zone.is_empty()) {
+        return false;
+    }
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let limits = [24, 60, 60];
+    let parts: Vec<&str> = clock.split(':').collect();
+    !fraction.is_empty()
+        && fraction.bytes().all(|byte| byte.is_ascii_digit())
+        && parts.len() == 3
+        && parts.iter().zip(limits).all(|(part, limit)| {
+            (1..=2).contains(&part.len())
+                && part.bytes().all(|byte| byte.is_ascii_digit())
+                && part.parse::<u32>().is_ok_and(|number| number < limit)
+        })
 }
 
 /// The shortest text of a number as Go's `%g` writes it.
@@ -201,7 +276,11 @@ mod tests {
             ("17-alpine", "17-alpine"),
             ("-", "-"),
             (".", "."),
-            ("1_", "1_"),
+            ("1_", "1"),
+            ("_1", "_1"),
+            ("0o8", "0o8"),
+            ("1e400", "1e400"),
+            ("-0x1f", "-31"),
             ("99999999999999999999", "1e+20"),
             ("18446744073709551615", "18446744073709551615"),
             ("1.5e-7", "1.5e-07"),

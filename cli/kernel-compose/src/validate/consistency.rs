@@ -15,34 +15,71 @@ const TWINS: [(&str, [&str; 3]); 4] = [
     ("pids_limit", ["resources", "limits", "pids"]),
 ];
 
-/// Checks the canonical tree.
+/// Checks the services of a canonical tree.
 pub fn check(project: &Project, diagnostics: &mut Vec<Diagnostic>) {
     let services = project.model.get("services").and_then(Node::as_mapping);
     for entry in services.into_iter().flatten() {
         twins(&entry.key, &entry.value, diagnostics);
         negative_scale(&entry.key, &entry.value, diagnostics);
         build_contexts(&entry.key, &entry.value, services, diagnostics);
+        platforms(&entry.key, &entry.value, diagnostics);
+        health_test(&entry.key, &entry.value, diagnostics);
+        watches(&entry.key, &entry.value, diagnostics);
     }
-    for kind in ["networks", "volumes", "secrets", "configs"] {
-        for entry in project.model.get(kind).and_then(Node::as_mapping).into_iter().flatten() {
-            if let Some(resource) = entry.value.as_mapping() {
-                external(kind, &entry.key, resource, diagnostics);
-                origin(kind, &entry.key, entry.key_span, resource, diagnostics);
+}
+
+/// Checks the volumes, secrets and configs of a complete tree.
+pub fn resources(model: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    for kind in ["volumes", "secrets", "configs"] {
+        for entry in model.get(kind).and_then(Node::as_mapping).into_iter().flatten() {
+            let Some(resource) = entry.value.as_mapping() else { continue };
+            if kind == "volumes" {
+                external(&entry.key, resource, diagnostics);
+            } else if origin(kind, &entry.key, entry.key_span, resource, diagnostics) && kind == "secrets" {
+                empty_secret(&entry.key, entry.key_span, resource, diagnostics);
+            }
+        }
+    }
+}
+
+/// A request for devices says how many or which.
+pub fn device_requests(model: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    for entry in model.get("services").and_then(Node::as_mapping).into_iter().flatten() {
+        let path = ["resources", "reservations", "devices"];
+        let reserved =
+            path.iter().try_fold(entry.value.get("deploy"), |node, key| node.map(|node| node.get(key)));
+        for requests in [entry.value.get("gpus"), reserved.flatten()] {
+            for request in requests.and_then(Node::as_sequence).unwrap_or_default() {
+                if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids")) {
+                    let message =
+                        format!("service `{}` asks for a number of devices and for certain ones", entry.key);
+                    diagnostics.push(
+                        Diagnostic::error(codes::CONFLICT, message)
+                            .at(count.span, "this")
+                            .at(ids.span, "or this")
+                            .help("keep one of them"),
+                    );
+                }
             }
         }
     }
 }
 
 fn twins(name: &str, service: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    for (short, path) in TWINS {
-        let deploy = path.iter().try_fold(service.get("deploy"), |node, key| node.map(|node| node.get(key)));
-        let (Some(short_node), Some(Some(long))) = (service.get(short), deploy) else { continue };
-        if short_node.as_text() != long.as_text() {
-            let message = format!("service `{name}` has `{short}` and another `deploy.{}`", path.join("."));
+    for (short, [resources, kind, key]) in TWINS {
+        let group =
+            service.get("deploy").and_then(|deploy| deploy.get(resources)).and_then(|node| node.get(kind));
+        let (Some(short_node), Some(group)) = (service.get(short), group) else { continue };
+        let value = |node: Option<&Node>| node.and_then(Node::as_text).unwrap_or("0").to_owned();
+        let (left, right) = (value(Some(short_node)), value(group.get(key)));
+        if left != "0" && left != right {
+            let path = format!("{resources}.{kind}.{key}");
+            let place = group.get(key).map_or(group.span, |node| node.span);
+            let message = format!("service `{name}` has `{short}` and another `deploy.{path}`");
             diagnostics.push(
                 Diagnostic::error(codes::CONFLICT, message)
                     .at(short_node.span, "this")
-                    .at(long.span, "or this")
+                    .at(place, "or this")
                     .help("keep one of them"),
             );
         }
@@ -59,6 +96,57 @@ fn negative_scale(name: &str, service: &Node, diagnostics: &mut Vec<Diagnostic>)
                     .help("write 0 or more"),
             );
         }
+    }
+}
+
+/// A service runs on a platform that it is built for.
+fn platforms(name: &str, service: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let built = service.get("build").and_then(|build| build.get("platforms"));
+    let Some(platform) = service.get("platform").filter(|node| node.as_text() != Some("")) else { return };
+    let Some((built, items)) = built.and_then(|node| Some((node, node.as_sequence()?))) else { return };
+    if !items.is_empty() && items.iter().all(|item| item.as_text() != platform.as_text()) {
+        let message = format!("service `{name}` runs on a platform that it is not built for");
+        diagnostics.push(
+            Diagnostic::error(codes::CONFLICT, message)
+                .at(platform.span, "runs on this")
+                .at(built.span, "built for these")
+                .help("add it to `build.platforms`"),
+        );
+    }
+}
+
+fn health_test(name: &str, service: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let test = service.get("healthcheck").and_then(|health| health.get("test"));
+    let Some(first) = test.and_then(Node::as_sequence).and_then(|words| words.first()) else { return };
+    if !matches!(first.as_text(), Some("CMD" | "CMD-SHELL" | "NONE")) {
+        let message = format!(
+            "service `{name}`: the test of the health check starts with none of `CMD`, `CMD-SHELL`, `NONE`"
+        );
+        diagnostics.push(
+            Diagnostic::error(codes::BAD_VALUE, message)
+                .at(first.span, "not one of them")
+                .help("write `[CMD, program, argument]` or `[CMD-SHELL, line]`"),
+        );
+    }
+}
+
+/// What is copied goes somewhere.
+fn watches(name: &str, service: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let watch = service.get("develop").and_then(|develop| develop.get("watch"));
+    for item in watch.and_then(Node::as_sequence).unwrap_or_default() {
+        let text = |key: &str| item.get(key).and_then(Node::as_text).unwrap_or_default();
+        let message = if text("path").is_empty() {
+            format!("service `{name}`: the path that is watched is empty")
+        } else if text("target").is_empty() && !["rebuild", "restart"].contains(&text("action")) {
+            format!("service `{name}`: `{}` needs a target", text("action"))
+        } else {
+            continue;
+        };
+        diagnostics.push(
+            Diagnostic::error(codes::BAD_VALUE, message)
+                .at(item.span, "says too little")
+                .help("write `{ path: …, action: …, target: … }`"),
+        );
     }
 }
 
@@ -84,16 +172,15 @@ fn build_contexts(name: &str, service: &Node, services: Option<&Mapping>, diagno
 }
 
 /// What somebody else creates can't be described here.
-fn external(kind: &str, name: &str, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
+fn external(name: &str, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
     let Some(external) = resource.get("external").filter(|node| node.as_text() == Some("true")) else {
         return;
     };
     let created = |entry: &&crate::tree::Entry| {
-        !["external", "name", "ipam"].contains(&entry.key.as_str()) && !entry.key.starts_with("x-")
+        !["external", "name"].contains(&entry.key.as_str()) && !entry.key.starts_with("x-")
     };
     if let Some(entry) = resource.iter().find(created) {
-        let kind = kind.trim_end_matches('s');
-        let message = format!("the {kind} `{name}` is external and says how it is made (`{}`)", entry.key);
+        let message = format!("the volume `{name}` is external and says how it is made (`{}`)", entry.key);
         diagnostics.push(
             Diagnostic::error(codes::CONFLICT, message)
                 .at(entry.key_span, "this")
@@ -103,21 +190,17 @@ fn external(kind: &str, name: &str, resource: &Mapping, diagnostics: &mut Vec<Di
     }
 }
 
-/// A secret or config has exactly one origin.
-fn origin(kind: &str, name: &str, span: Span, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
-    let origins: &[&str] = match kind {
-        "secrets" => &["file", "environment"],
-        "configs" => &["file", "environment", "content"],
-        _ => return,
-    };
-    if ["external", "driver", "template_driver"].iter().any(|key| resource.get(key).is_some()) {
-        return;
-    }
+/// A secret or config has exactly one origin; whether that is so.
+fn origin(kind: &str, name: &str, span: Span, resource: &Mapping, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    let origins: &[&str] =
+        if kind == "secrets" { &["file", "environment"] } else { &["file", "environment", "content"] };
     let given: Vec<_> = origins.iter().filter_map(|key| resource.entry(key)).collect();
     let kind = kind.trim_end_matches('s');
     let list = origins.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
+    let elsewhere = ["external", "driver"].iter().any(|key| resource.get(key).is_some());
     let problem = match given.as_slice() {
-        [_] => return,
+        [_] => return true,
+        [] if elsewhere => return true,
         [] => Diagnostic::error(codes::CONFLICT, format!("the {kind} `{name}` comes from nowhere"))
             .at(span, "no origin"),
         [first, second, ..] => {
@@ -127,4 +210,17 @@ fn origin(kind: &str, name: &str, span: Span, resource: &Mapping, diagnostics: &
         }
     };
     diagnostics.push(problem.help(format!("say one of {list}, or `external: true`")));
+    false
+}
+
+/// A secret of this project comes from a file or a variable, also where a driver is named.
+fn empty_secret(name: &str, span: Span, secret: &Mapping, diagnostics: &mut Vec<Diagnostic>) {
+    let text = |key: &str| secret.get(key).and_then(Node::as_text).unwrap_or_default();
+    if text("external") != "true" && text("file").is_empty() && text("environment").is_empty() {
+        diagnostics.push(
+            Diagnostic::error(codes::CONFLICT, format!("the secret `{name}` comes from nowhere"))
+                .at(span, "no origin")
+                .help("say `file` or `environment`, or `external: true`"),
+        );
+    }
 }

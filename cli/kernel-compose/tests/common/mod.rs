@@ -121,3 +121,39 @@ pub fn told(diagnostics: &[Diagnostic], sources: &Sources) -> String {
     }
     text
 }
+
+/// Every place where our canonical form is not the reference's: two whole projects side by side help nobody.
+pub fn differences(reference: &serde_json::Value, ours: &serde_json::Value) -> Vec<String> {
+    let mut found = Vec::new();
+    compare("", Some(reference), Some(ours), &mut found);
+    found
+}
+
+fn compare(
+    place: &str,
+    reference: Option<&serde_json::Value>,
+    ours: Option<&serde_json::Value>,
+    found: &mut Vec<String>,
+) {
+    use serde_json::Value;
+    match (reference, ours) {
+        (Some(Value::Object(left)), Some(Value::Object(right))) => {
+            let keys: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
+            for key in keys {
+                compare(&format!("{place}/{key}"), left.get(key), right.get(key), found);
+            }
+        }
+        (Some(Value::Array(left)), Some(Value::Array(right))) if left.len() == right.len() => {
+            for (index, (left, right)) in left.iter().zip(right).enumerate() {
+                compare(&format!("{place}/{index}"), Some(left), Some(right), found);
+            }
+        }
+        // `1` and `1.0` are one number.
+        (Some(Value::Number(left)), Some(Value::Number(right))) if left.as_f64() == right.as_f64() => {}
+        _ if reference == ours => {}
+        _ => {
+            let shown = |side: Option<&Value>| side.map_or("nothing".to_owned(), Value::to_string);
+            found.push(format!("{place}: docker compose has {}, and this has {}", shown(reference), shown(ours)));
+        }
+    }
+}

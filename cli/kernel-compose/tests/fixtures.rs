@@ -1,0 +1,145 @@
+//! Every case of `tests/fixtures` against what docker compose made of it; see the README there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use common::differences;
+use kernel_compose::discover::{Options, discover};
+use kernel_compose::{FileText, Files, LoadOptions, LoadRequest, load_with, render};
+use kernel_core::diagnostic::{Diagnostic, Severity};
+use kernel_core::source::Sources;
+
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &str) -> FileText {
+        match std::fs::read_to_string(path) {
+            Ok(text) => FileText::Text(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => FileText::Missing,
+            Err(error) => FileText::Unreadable(error.to_string()),
+        }
+    }
+}
+
+/// What came of a case: the canonical form, or everything that was told.
+fn outcome(folder: &Path) -> Result<serde_json::Value, (Vec<Diagnostic>, Sources)> {
+    let mut options = Options {
+        working_directory: folder.to_str().unwrap().to_owned(),
+        environment: BTreeMap::from([("HOME".to_owned(), "/home/u".to_owned())]),
+        ..Options::default()
+    };
+    let (mut services, mut all_resources) = (Vec::new(), false);
+    for line in std::fs::read_to_string(folder.join("arguments")).unwrap_or_default().lines() {
+        if let Some((name, value)) = line.strip_prefix("env ").and_then(|line| line.split_once('=')) {
+            options.environment.insert(name.to_owned(), value.to_owned());
+        } else if let Some(words) = line.strip_prefix("config ") {
+            services.extend(words.split_whitespace().map(str::to_owned));
+        } else {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            while let Some(word) = words.next() {
+                let mut value = || words.next().unwrap();
+                match word.as_str() {
+                    "-f" => options.files.push(value()),
+                    "-p" => options.project_name = Some(value()),
+                    "--env-file" => options.env_files.push(value()),
+                    "--profile" => options.profiles.push(value()),
+                    "--project-directory" => options.project_directory = Some(value()),
+                    "--all-resources" => all_resources = true,
+                    other => panic!("{}: what is `{other}`?", folder.display()),
+                }
+            }
+        }
+    }
+    let mut sources = Sources::default();
+    let found = discover(&options, &Disk, &mut sources);
+    let mut told = found.diagnostics;
+    let mut files = Vec::new();
+    for file in &found.files {
+        match std::fs::read_to_string(file) {
+            Ok(text) => files.push(sources.add(file.as_str(), text)),
+            Err(error) => {
+                let message = format!("{file}: {error}");
+                told.push(Diagnostic::error(kernel_compose::codes::EMPTY, message).help("name another"));
+            }
+        }
+    }
+    let generated = BTreeMap::new();
+    let request = LoadRequest {
+        files: &files,
+        env_files: &found.env_sources,
+        environment: &found.environment,
+        generated: &generated,
+        profiles: &found.profiles,
+        project_name: found.project_name.as_deref(),
+        project_directory: &found.project_directory,
+        reader: &Disk,
+    };
+    let options = LoadOptions { services: &services, all_resources };
+    let loaded = load_with(&request, &options, &mut sources);
+    told.extend(loaded.diagnostics);
+    let failed = told.iter().any(|problem| problem.severity == Severity::Error);
+    match loaded.project {
+        Some(project) if !failed => Ok(render::json(&project)),
+        _ => Err((told, sources)),
+    }
+}
+
+/// What is wrong with one case; nothing when all is well.
+fn judge(folder: &Path) -> Vec<String> {
+    let place = folder.to_str().unwrap();
+    match (std::fs::read_to_string(folder.join("expected.json")), outcome(folder)) {
+        (Ok(expected), Ok(ours)) => {
+            let expected = serde_json::from_str(&expected.replace("{case}", place)).unwrap();
+            differences(&expected, &ours)
+        }
+        (Ok(_), Err((told, sources))) => vec![format!("is refused:\n{}", common::told(&told, &sources))],
+        (Err(_), Ok(_)) => {
+            let refused = std::fs::read_to_string(folder.join("refused")).unwrap();
+            vec![format!("is not refused; the reference says: {}", refused.trim())]
+        }
+        // A problem says where it is or what to do; most say both.
+        (Err(_), Err((told, _))) => told
+            .iter()
+            .filter(|problem| problem.labels.is_empty() && problem.help.is_none())
+            .map(|problem| format!("says only this: {}", problem.message))
+            .collect(),
+    }
+}
+
+fn folders(of: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+#[test]
+fn every_case_is_what_the_reference_makes_of_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").canonicalize().unwrap();
+    let listed = std::fs::read_to_string(root.join("different")).unwrap();
+    let different: BTreeMap<&str, &str> = listed
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("`{line}` gives no reason")))
+        .collect();
+    let (mut cases, mut problems, mut unused) = (0, Vec::new(), different.clone());
+    for area in folders(&root) {
+        for folder in folders(&area) {
+            cases += 1;
+            let name = folder.strip_prefix(&root).unwrap().to_str().unwrap();
+            let found = judge(&folder);
+            unused.remove(name);
+            match (different.get(name), found.is_empty()) {
+                (None, false) => problems.push(format!("{name}: {}", found.join("\n    "))),
+                (Some(_), true) => problems.push(format!("{name}: is listed as different and is the same")),
+                _ => {}
+            }
+        }
+    }
+    problems.extend(unused.keys().map(|name| format!("{name}: is listed as different and is not there")));
+    assert!(cases > 300, "only {cases} cases were found");
+    assert!(problems.is_empty(), "{} of {cases} cases:\n{}", problems.len(), problems.join("\n"));
+}
