@@ -5,7 +5,7 @@ use crate::look::{Look, Paint};
 /// Rows below headings.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    headings: Vec<&'static str>,
+    headings: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -33,8 +33,8 @@ impl<T: Into<String>> From<T> for Cell {
 impl Table {
     /// A table without rows.
     #[must_use]
-    pub fn new(headings: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { headings: headings.into_iter().collect(), rows: Vec::new() }
+    pub fn new<T: Into<String>>(headings: impl IntoIterator<Item = T>) -> Self {
+        Self { headings: headings.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
     /// Adds a row. Fields beyond the headings are dropped, missing ones are empty.
