@@ -59,7 +59,7 @@ impl Table {
         let room = look.width.map(|width| width.saturating_sub(before_last).max(12));
 
         let headings: Vec<Cell> =
-            self.headings.iter().map(|heading| Cell::painted(*heading, Paint::Strong)).collect();
+            self.headings.iter().map(|heading| Cell::painted(heading.as_str(), Paint::Strong)).collect();
         let mut out = String::new();
         for row in std::iter::once(&headings).chain(&self.rows) {
             let mut line = String::new();

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::arguments::DataFormat;
 use crate::context::Context;
 use crate::engine::Secrets;
+use crate::settings::Progress;
 use crate::work::{self, Surroundings};
 
 /// What was done to containers, as data.
@@ -94,6 +95,14 @@ pub fn tell(context: &Context, format: DataFormat, done: &str, members: &[Member
     };
     let data = Done { schema: "kernel.containers/v1", containers: names.clone() };
     context.answer(format, &data, table, || names.iter().map(|name| (*name).to_owned()).collect());
+}
+
+/// `--quiet` asks a list for its names only, as docker compose's `-q` does.
+pub fn with_quiet(context: &Context, format: DataFormat) -> DataFormat {
+    match format {
+        DataFormat::Table if context.settings.progress == Progress::Quiet => DataFormat::Name,
+        other => other,
+    }
 }
 
 /// A word to people while the work goes on.

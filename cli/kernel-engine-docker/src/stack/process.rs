@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
@@ -14,7 +15,12 @@ use futures::{Stream, StreamExt};
 use kernel_engine::EngineError;
 use tokio::io::AsyncWrite;
 
+use super::signal::end_of;
 use super::{Member, Stack, refused};
+
+/// How long after the last word of a container its end is waited for. When it does not come, the conversation was ended
+/// and not the container.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What is run in a container, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,13 +186,9 @@ impl Session {
                 Ok(if answer.running == Some(true) { None } else { answer.exit_code })
             }
             Process::Main { id, container } => {
-                let failed = |error| refused(format_args!("asking how `{container}` ended failed"), error);
-                let found = self.docker.inspect_container(id, None).await.map_err(failed)?;
-                let state = found.state.unwrap_or_default();
-                if state.running == Some(true) {
-                    return Ok(None);
-                }
-                Ok(state.exit_code)
+                // It says its last word a moment before the Engine knows of its end.
+                let end = end_of(&self.docker, id, container);
+                tokio::time::timeout(MOMENT, end).await.ok().transpose()
             }
         }
     }

@@ -1,12 +1,14 @@
 //! `kill`, `pause`, `unpause` and `wait`.
 
+use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{KillContainerOptionsBuilder, WaitContainerOptionsBuilder};
 use futures::future::select_all;
 use futures::{StreamExt, TryStreamExt, stream};
+use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
-use super::{Member, Stack, Which, refused};
+use super::{Member, REFUSED, Stack, Which, refused};
 
 /// How many containers are told something at the same time.
 const AT_ONCE: usize = 8;
@@ -78,24 +80,30 @@ impl Stack {
     /// When a service has no container, or the Engine refuses.
     pub async fn wait(&self, services: &[String]) -> Result<Option<Ended>, EngineError> {
         let members = self.members(services, Which::All).await?;
-        let ends: Vec<_> = members.into_iter().map(|member| Box::pin(self.end_of(member))).collect();
+        let ends: Vec<_> = members.into_iter().map(|member| Box::pin(self.ended(member))).collect();
         if ends.is_empty() {
             return Ok(None);
         }
         select_all(ends).await.0.map(Some)
     }
 
-    async fn end_of(&self, member: Member) -> Result<Ended, EngineError> {
-        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
-        let mut answers = self.docker.wait_container(&member.id, Some(options));
-        match answers.next().await {
-            Some(Ok(answer)) => Ok(Ended { member, code: answer.status_code }),
-            // The library takes an exit code that is not zero for a failure of the call.
-            Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(Ended { member, code }),
-            Some(Err(error)) => {
-                Err(refused(format_args!("waiting for the end of `{}` failed", member.name), error))
-            }
-            None => Ok(Ended { member, code: 0 }),
+    async fn ended(&self, member: Member) -> Result<Ended, EngineError> {
+        let code = end_of(&self.docker, &member.id, &member.name).await?;
+        Ok(Ended { member, code })
+    }
+}
+
+/// Waits until a container does not run, and gives its exit code.
+pub(super) async fn end_of(docker: &Docker, id: &str, name: &str) -> Result<i64, EngineError> {
+    let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+    match docker.wait_container(id, Some(options)).next().await {
+        Some(Ok(answer)) => Ok(answer.status_code),
+        // The library takes an exit code that is not zero for a failure of the call.
+        Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
+        Some(Err(error)) => Err(refused(format_args!("waiting for the end of `{name}` failed"), error)),
+        None => {
+            let message = format!("the Engine ended the wait for `{name}` without an answer");
+            Err(EngineError::new(REFUSED, ExitCode::Failed, message))
         }
     }
 }

@@ -131,7 +131,7 @@ fn list(context: &Context, services: &[String], format: DataFormat) -> Result<Ex
             table.render(context.settings.answer)
         }
     };
-    let format = context.settings.quiet_is_name(format);
+    let format = stack::with_quiet(context, format);
     context.answer(format, &Used { schema: "kernel.image-use/v1", images: &found }, table, ids);
     Ok(ExitCode::Success)
 }

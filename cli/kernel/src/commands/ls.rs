@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::arguments::DataFormat;
 use crate::context::Context;
-use crate::work;
+use crate::{stack, work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,7 +69,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         }
     };
     let names = || found.iter().map(|project| project.name.clone()).collect();
-    let format = context.settings.quiet_is_name(arguments.format);
+    let format = stack::with_quiet(context, arguments.format);
     context.answer(format, &Answer { schema: "kernel.projects/v1", projects: &found }, table, names);
     Ok(ExitCode::Success)
 }
