@@ -92,7 +92,9 @@ fn judge(folder: &Path) -> Vec<String> {
     let place = folder.to_str().unwrap();
     match (std::fs::read_to_string(folder.join("expected.json")), outcome(folder)) {
         (Ok(expected), Ok(ours)) => {
-            let expected = serde_json::from_str(&expected.replace("{case}", place)).unwrap();
+            let area = folder.parent().unwrap().to_str().unwrap();
+            let expected = expected.replace("{case}", place).replace("{area}", area);
+            let expected = serde_json::from_str(&expected).unwrap();
             differences(&expected, &ours)
         }
         (Ok(_), Err((told, sources))) => vec![format!("is refused:\n{}", common::told(&told, &sources))],
