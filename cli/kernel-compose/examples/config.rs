@@ -83,7 +83,11 @@ fn main() -> ExitCode {
         project_directory: &found.project_directory,
         reader: &Disk,
     };
-    let loaded = load_with(&request, &LoadOptions { services: &services, all_resources }, &mut sources);
+    let loaded = load_with(
+        &request,
+        &LoadOptions { services: &services, all_resources, ..LoadOptions::default() },
+        &mut sources,
+    );
     let all: Vec<Diagnostic> = found.diagnostics.into_iter().chain(loaded.diagnostics).collect();
     for diagnostic in &all {
         let place =

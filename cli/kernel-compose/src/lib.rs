@@ -10,6 +10,7 @@
 
 pub mod codes;
 pub mod discover;
+pub mod hash;
 pub mod project;
 pub mod render;
 pub mod tree;
@@ -34,6 +35,7 @@ mod suggest;
 mod template;
 mod validate;
 
+pub use hash::{network_hash, printed_service_hash, service_hash, volume_hash};
 pub use load::{generated_variables, load, load_with, templates};
 pub use project::{Project, Service};
 pub use request::{FileText, Files, LoadOptions, LoadRequest, Loaded};

@@ -133,7 +133,17 @@ fn run(
     follow_links(&mut model, request.reader);
     let mut profiles = request.profiles.to_vec();
     let mut hidden = select::profiles(&mut model, &profiles, diagnostics);
-    container_environment::resolve(&mut model, &environment, request.reader, sources, diagnostics);
+    let env_files_unread = options.env_files_unread;
+    let mut containers = container_environment::Stage {
+        environment: &environment,
+        reader: request.reader,
+        sources,
+        env_files_unread,
+        done: BTreeSet::new(),
+        diagnostics,
+    };
+    containers.resolve(&mut model);
+    let done = containers.done;
     let decode = |model: Node, hidden: &BTreeMap<String, Node>| {
         project::decode(model, &name, directory, hidden, &environment)
     };
@@ -149,7 +159,16 @@ fn run(
     validate::project(&decode(model.clone(), &hidden), &declared, diagnostics);
     profiles.extend(select::profiles_of(&hidden, options.services));
     select::show(&mut model, &mut hidden, &profiles);
-    container_environment::resolve(&mut model, &environment, request.reader, sources, diagnostics);
+    let reader = request.reader;
+    container_environment::Stage {
+        environment: &environment,
+        reader,
+        sources,
+        env_files_unread,
+        done,
+        diagnostics,
+    }
+    .resolve(&mut model);
     select::services(&mut model, &hidden, options.services, diagnostics);
     if !options.all_resources {
         select::used_resources(&mut model);

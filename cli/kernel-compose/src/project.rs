@@ -42,6 +42,8 @@ pub struct Project {
     pub secrets: BTreeMap<String, Resource>,
     /// Configs that an active service uses, by their key.
     pub configs: BTreeMap<String, Resource>,
+    /// The platform of services that are built and say none: `DOCKER_DEFAULT_PLATFORM`.
+    pub default_platform: Option<String>,
     /// What the top-level `x-kernel` says.
     pub kernel: KernelSettings,
     /// The canonical tree, as `config` prints it. See [`crate::render`].

@@ -15,7 +15,7 @@ const ORDER: [&str; 7] = ["name", "services", "networks", "volumes", "secrets", 
 /// The project as a JSON value, keys sorted; extensions below the top and models left out as the reference does.
 #[must_use]
 pub fn json(project: &Project) -> Json {
-    Form { extensions: false, titles: true, escape: true }.project(&project.model)
+    Form { extensions: false, titles: true, escape: true, secrets: false }.project(&project.model)
 }
 
 /// The project as YAML, extensions included.
@@ -24,20 +24,38 @@ pub fn json(project: &Project) -> Json {
 ///
 /// When the YAML writer refuses a value, which the canonical form has none of.
 pub fn yaml(project: &Project) -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(&Form { extensions: true, titles: false, escape: true }.project(&project.model))
+    serde_yaml::to_string(
+        &Form { extensions: true, titles: false, escape: true, secrets: false }.project(&project.model),
+    )
 }
 
 /// One service as a JSON value, as it is in [`json`].
 #[must_use]
 pub fn service(project: &Project, name: &str) -> Option<Json> {
     let service = project.model.get("services")?.get(name)?;
-    Some(Form { extensions: false, titles: true, escape: false }.shaped(service, Shape::Object(SERVICE)))
+    Some(
+        Form { extensions: false, titles: true, escape: false, secrets: false }
+            .shaped(service, Shape::Object(SERVICE)),
+    )
+}
+
+/// A service as it goes to an engine: nothing is escaped, and secrets are in it. Only for what is never shown.
+pub(crate) fn service_with_secrets(service: &Node) -> Json {
+    let form = Form { extensions: false, titles: true, escape: false, secrets: true };
+    form.shaped(service, Shape::Object(SERVICE))
+}
+
+/// The same of a network or volume.
+pub(crate) fn resource_with_secrets(model: &Node, kind: &str, key: &str) -> Option<Json> {
+    let form = Form { extensions: false, titles: true, escape: false, secrets: true };
+    let Shape::Map(item, _) = schema::find(TOP, kind)?.shape else { return None };
+    Some(form.shaped(model.get(kind)?.get(key)?, *item))
 }
 
 /// A tree as it stands, with templates.
 #[must_use]
 pub fn templates(tree: &Node) -> Json {
-    Form { extensions: true, titles: false, escape: false }.plain(tree)
+    Form { extensions: true, titles: false, escape: false, secrets: false }.plain(tree)
 }
 
 /// How it is printed.
@@ -48,6 +66,8 @@ struct Form {
     titles: bool,
     /// Whether dollar signs are doubled.
     escape: bool,
+    /// Whether texts that a secret went into are printed instead of their templates.
+    secrets: bool,
 }
 
 impl Form {
@@ -191,7 +211,7 @@ impl Form {
     }
 
     fn scalar(&self, scalar: &Scalar) -> Json {
-        if let Some(template) = scalar.template() {
+        if let Some(template) = scalar.template().filter(|_| !self.secrets) {
             return Json::String(template.to_owned());
         }
         match scalar.meaning() {

@@ -35,6 +35,8 @@ pub struct LoadOptions<'a> {
     pub services: &'a [String],
     /// Networks, volumes, secrets and configs that no service uses stay.
     pub all_resources: bool,
+    /// Env files of services are not read: they stay in the model, for [`service_hash`](crate::service_hash).
+    pub env_files_unread: bool,
 }
 
 /// Reads what a Compose file names: env files of services, `extends` and `include`. The caller implements it, so this
