@@ -37,7 +37,7 @@ pub fn service_hash(
 
 /// What `config --hash` prints for a service. It is the hash of the label as long as a service has no env files, no label
 /// files and names no other service's container. The project has to come from a load that left env files unread
-/// ([`LoadOptions::env_files_unread`](crate::LoadOptions::env_files_unread)).
+/// ([`Skip::env_files`](crate::Skip::env_files)).
 #[must_use]
 pub fn printed_service_hash(project: &Project, service: &str) -> Option<String> {
     let mut fields = fields_of(project, service)?;

@@ -36,6 +36,7 @@ mod template;
 mod validate;
 
 pub use hash::{network_hash, printed_service_hash, service_hash, volume_hash};
-pub use load::{generated_variables, load, load_with, templates};
+pub use load::{generated_variables, load, load_with, templates, variables};
 pub use project::{Project, Service};
-pub use request::{FileText, Files, LoadOptions, LoadRequest, Loaded};
+pub use request::{FileText, Files, LoadOptions, LoadRequest, Loaded, Skip};
+pub use template::Mention;

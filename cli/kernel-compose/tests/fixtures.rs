@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use common::differences;
 use kernel_compose::discover::{Options, discover};
 use kernel_compose::{
-    FileText, Files, LoadOptions, LoadRequest, Project, load_with, printed_service_hash, render,
+    FileText, Files, LoadOptions, LoadRequest, Project, Skip, load_with, printed_service_hash, render,
 };
 use kernel_core::diagnostic::{Diagnostic, Severity};
 use kernel_core::source::Sources;
@@ -92,7 +92,11 @@ fn outcome(
         project_directory: &found.project_directory,
         reader: &Disk,
     };
-    let options = LoadOptions { services: &services, all_resources, env_files_unread };
+    let options = LoadOptions {
+        services: &services,
+        all_resources,
+        skip: Skip { env_files: env_files_unread, ..Skip::default() },
+    };
     let loaded = load_with(&request, &options, &mut sources);
     told.extend(loaded.diagnostics);
     let failed = told.iter().any(|problem| problem.severity == Severity::Error);
