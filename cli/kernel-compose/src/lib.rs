@@ -34,6 +34,7 @@ mod short;
 mod suggest;
 mod template;
 mod validate;
+pub mod yaml;
 
 pub use hash::{network_hash, printed_service_hash, service_hash, volume_hash};
 pub use load::{generated_variables, load, load_with, templates, variables};

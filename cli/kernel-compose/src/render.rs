@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::project::Project;
 use crate::schema::{self, Accepts, Attribute, Print, Reads, SERVICE, Shape, Short, TOP};
 use crate::tree::{Mapping, Node, Plain, Scalar, Value};
+use crate::yaml;
 
 /// The order of the top level; extensions follow.
 const ORDER: [&str; 7] = ["name", "services", "networks", "volumes", "secrets", "configs", "models"];
@@ -19,14 +20,10 @@ pub fn json(project: &Project) -> Json {
 }
 
 /// The project as YAML, extensions included.
-///
-/// # Errors
-///
-/// When the YAML writer refuses a value, which the canonical form has none of.
-pub fn yaml(project: &Project) -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(
-        &Form { extensions: true, titles: false, escape: true, secrets: false }.project(&project.model),
-    )
+#[must_use]
+pub fn yaml(project: &Project) -> String {
+    let form = Form { extensions: true, titles: false, escape: true, secrets: false };
+    yaml::write(&form.project(&project.model))
 }
 
 /// One service as a JSON value, as it is in [`json`].
@@ -60,7 +57,7 @@ pub fn templates(tree: &Node) -> Json {
 
 /// How it is printed.
 struct Form {
-    /// Whether extensions below the top are printed.
+    /// Whether it is for YAML: extensions below the top are printed, and what is empty anyway is not.
     extensions: bool,
     /// Whether some keys get the capital letter that the reference gives them.
     titles: bool,
@@ -130,9 +127,13 @@ impl Form {
         }
     }
 
-    /// A value below a name of the author's choice. A limit of nothing is an empty mapping in the reference.
+    /// A value below a name of the author's choice. A limit of nothing is an empty mapping in the reference's JSON, and both
+    /// limits in its YAML.
     fn entry(&self, node: &Node, shape: Shape) -> Json {
         match shape {
+            Shape::Short(Short::Ulimit, _) if node.as_text() == Some("0") && self.extensions => {
+                serde_json::json!({ "hard": 0, "soft": 0 })
+            }
             Shape::Short(Short::Ulimit, _) if node.as_text() == Some("0") => Json::Object(Map::new()),
             _ => self.shaped(node, shape),
         }
@@ -147,7 +148,11 @@ impl Form {
                 Some(attribute) if attribute.name.starts_with("x-") && !self.extensions => {}
                 Some(attribute) => {
                     let value = self.shaped(&entry.value, attribute.shape);
-                    if is_printed(attribute, &entry.value, &value) {
+                    let empty = match attribute.print {
+                        Print::Kept => value.as_object().is_some_and(Map::is_empty),
+                        _ => matches!(attribute.shape, Shape::Command) && value.is_null(),
+                    };
+                    if is_printed(attribute, &entry.value, &value) && !(empty && self.extensions) {
                         entries.push((self.key(attribute), value));
                     }
                 }
@@ -156,7 +161,9 @@ impl Form {
         for attribute in table {
             let missing = mapping.get(attribute.name).is_none();
             match attribute.shape {
-                Shape::Command if missing => entries.push((attribute.name.to_owned(), Json::Null)),
+                Shape::Command if missing && !self.extensions => {
+                    entries.push((attribute.name.to_owned(), Json::Null))
+                }
                 Shape::Scalar(accepts, _) if missing && attribute.print == Print::Titled => {
                     entries.push((self.key(attribute), zero(accepts, attribute.name)));
                 }
@@ -262,7 +269,7 @@ fn is_printed(attribute: &Attribute, node: &Node, value: &Json) -> bool {
         Print::Never => false,
         Print::Titled => true,
         // Where nothing is said of something that may be left out, it is left out.
-        Print::Always => !node.is_null() || matches!(attribute.shape, Shape::Command),
+        Print::Always | Print::Kept => !node.is_null() || matches!(attribute.shape, Shape::Command),
         Print::Something => match value {
             Json::Null => false,
             Json::Bool(value) => *value,

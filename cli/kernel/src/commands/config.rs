@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use kernel_compose::{Project, Skip, render};
+use kernel_compose::{Project, Skip, render, yaml};
 use kernel_core::exit::ExitCode;
 use kernel_ops::load::{self, LoadSettings};
 use kernel_ops::{Failure, problem};
@@ -178,7 +178,7 @@ fn templates(context: &Context, arguments: &Arguments, settings: &LoadSettings) 
         entries.fold(String::new(), |text, entry| text + &entry.key + "\n")
     };
     if arguments.variables {
-        return variables(arguments.format, &kernel_compose::variables(&templates.tree));
+        return Ok(variables(arguments.format, &kernel_compose::variables(&templates.tree)));
     }
     if arguments.list_services {
         return Ok(names("services"));
@@ -186,7 +186,7 @@ fn templates(context: &Context, arguments: &Arguments, settings: &LoadSettings) 
     let value = render::templates(&templates.tree);
     match arguments.format {
         Some(Format::Json) => Ok(pretty(&value)),
-        _ => serde_yaml::to_string(&value).map_err(|error| not_written(&error)),
+        _ => Ok(yaml::write(&value)),
     }
 }
 
@@ -219,7 +219,7 @@ fn answer(arguments: &Arguments, project: &Project) -> Result<String, Failure> {
     }
     match arguments.format {
         Some(Format::Json) => Ok(pretty(&render::json(project))),
-        _ => render::yaml(project).map_err(|error| not_written(&error)),
+        _ => Ok(render::yaml(project)),
     }
 }
 
@@ -248,7 +248,7 @@ fn hashes(project: &Project, wanted: &str) -> Result<String, Failure> {
 fn variables(
     format: Option<Format>,
     variables: &std::collections::BTreeMap<String, kernel_compose::Mention>,
-) -> Result<String, Failure> {
+) -> String {
     // The names of the fields are those that docker compose gives them.
     let fields = |names: [&str; 4]| {
         let entries = variables.iter().map(|(name, mention)| {
@@ -264,11 +264,11 @@ fn variables(
     };
     match format {
         Some(Format::Json) => {
-            Ok(format!("{}\n", fields(["Name", "DefaultValue", "PresenceValue", "Required"])))
+            format!("{}\n", fields(["Name", "DefaultValue", "PresenceValue", "Required"]))
         }
         Some(Format::Yaml) => {
             let value = fields(["name", "defaultvalue", "presencevalue", "required"]);
-            serde_yaml::to_string(&value).map_err(|error| not_written(&error))
+            yaml::write(&value)
         }
         Some(Format::Table) | None => {
             let mut table =
@@ -278,14 +278,9 @@ fn variables(
                 let cells = [&mention.name, &required, &mention.default, &mention.alternate];
                 table.row(cells.map(|cell| cell.as_str().into()));
             }
-            Ok(table.render(kernel_report::Look::PLAIN))
+            table.render(kernel_report::Look::PLAIN)
         }
     }
-}
-
-fn not_written(error: &serde_yaml::Error) -> Failure {
-    let help = "this is a mistake in kernel; please report it with the Compose file";
-    Failure::new(ExitCode::Failed, problem(kernel_ops::codes::UNWRITABLE, error.to_string(), help))
 }
 
 fn pretty(value: &serde_json::Value) -> String {
