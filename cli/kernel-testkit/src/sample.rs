@@ -121,5 +121,5 @@ pub(crate) fn project() -> ProjectName {
 
 /// A project of units.
 pub(crate) fn desired(items: Vec<DesiredItem>) -> Desired {
-    Desired { project: project(), items }
+    Desired::of(project(), items)
 }
