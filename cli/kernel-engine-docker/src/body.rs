@@ -428,17 +428,17 @@ fn block_io(service: &Json, host: &mut Map<String, Json>) {
         host.insert("BlkioWeight".to_owned(), weight);
     }
     for (from, to, value) in [
-        ("weight_device", "BlkioWeightDevice", "weight"),
-        ("device_read_bps", "BlkioDeviceReadBps", "rate"),
-        ("device_read_iops", "BlkioDeviceReadIOps", "rate"),
-        ("device_write_bps", "BlkioDeviceWriteBps", "rate"),
-        ("device_write_iops", "BlkioDeviceWriteIOps", "rate"),
+        ("weight_device", "BlkioWeightDevice", "Weight"),
+        ("device_read_bps", "BlkioDeviceReadBps", "Rate"),
+        ("device_read_iops", "BlkioDeviceReadIOps", "Rate"),
+        ("device_write_bps", "BlkioDeviceWriteBps", "Rate"),
+        ("device_write_iops", "BlkioDeviceWriteIOps", "Rate"),
     ] {
         let devices = some_list(list(settings, from).map(|device| {
-            let key = if value == "weight" { "Weight" } else { "Rate" };
+            
             let mut entry = Map::new();
-            entry.insert("Path".to_owned(), text(device, "path").unwrap_or_default().into());
-            entry.insert(key.to_owned(), bytes(device, value).unwrap_or(0).into());
+            entry.insert("Path".to_owned(), text(device, "Path").unwrap_or_default().into());
+            entry.insert(value.to_owned(), bytes(device, value).unwrap_or(0).into());
             Json::Object(entry)
         }));
         if let Some(devices) = devices {
