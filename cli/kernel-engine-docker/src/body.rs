@@ -207,10 +207,9 @@ fn host(service: &Json, surroundings: &Surroundings<'_>) -> Json {
     add("PidMode", text(service, "pid").map(shared));
     add("NetworkMode", text(service, "network_mode").map(shared).or(surroundings.network.map(Json::from)));
     add("VolumesFrom", volumes_from(service));
-    add("ExtraHosts", some_list(list(service, "extra_hosts").filter_map(Json::as_str).map(|host| {
-        Json::String(host.replacen('=', ":", 1))
-    })));
-    add("PortBindings", bindings(service));
+    let hosts = list(service, "extra_hosts").filter_map(Json::as_str);
+    add("ExtraHosts", Some(hosts.map(|host| Json::String(host.replacen('=', ":", 1))).collect()));
+    add("PortBindings", Some(bindings(service)));
     add("RestartPolicy", restart(service));
     add("Tmpfs", tmpfs(service));
     add("LogConfig", logging(service));
@@ -278,7 +277,6 @@ fn exposed(service: &Json) -> Option<Json> {
     let mut ports = Map::new();
     for port in list(service, "expose") {
         let port = port.as_str().map_or_else(|| port.to_string(), str::to_owned);
-        let port = if port.contains('/') { port } else { format!("{port}/tcp") };
         ports.insert(port, json!({}));
     }
     for port in list(service, "ports") {
@@ -292,7 +290,7 @@ fn port_key(port: &Json) -> String {
     format!("{target}/{}", text(port, "protocol").unwrap_or("tcp"))
 }
 
-fn bindings(service: &Json) -> Option<Json> {
+fn bindings(service: &Json) -> Json {
     let mut bindings = Map::new();
     for port in list(service, "ports") {
         let binding = json!({
@@ -303,7 +301,7 @@ fn bindings(service: &Json) -> Option<Json> {
             known.push(binding);
         }
     }
-    (!bindings.is_empty()).then_some(Json::Object(bindings))
+    Json::Object(bindings)
 }
 
 fn restart(service: &Json) -> Option<Json> {

@@ -66,7 +66,7 @@ mod tests {
                 None => std::future::pending().await,
             }
         });
-        let status = probe(Some(&format!("unix://{}", path.display()))).await;
+        let status = probe(&at(&format!("unix://{}", path.display()))).await;
         server.abort();
         status
     }
@@ -89,8 +89,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_socket_and_other_transports_are_told() {
-        let reason = async |host| match probe(Some(host)).await {
+    async fn where_nobody_listens_is_told() {
+        let reason = async |host| match probe(&at(host)).await {
             DockerStatus::Unavailable { reason } => reason,
             available => panic!("{available:?}"),
         };
@@ -98,6 +98,10 @@ mod tests {
             reason("unix:///nowhere/docker.sock").await,
             "there is no socket at `unix:///nowhere/docker.sock`"
         );
-        assert!(reason("tcp://127.0.0.1:2375").await.contains("only `unix://` is understood"));
+        assert!(reason("tcp://127.0.0.1:1").await.contains("does not answer as an Engine"));
+    }
+
+    fn at(host: &str) -> Address {
+        Address::find(&|name| (name == "DOCKER_HOST").then(|| host.to_owned())).unwrap()
     }
 }

@@ -65,9 +65,14 @@ services:
     <<: *common
     entrypoint: ["sleep"]
     command: ["1000"]
-    volumes_from: [db]
+    volumes_from: [store]
     networks: [default]
     restart: unless-stopped
+  store:
+    <<: *common
+    command: sleep 1000
+    volumes: [data:/data, /unnamed]
+    network_mode: none
   job:
     <<: *common
     command: ["true"]
@@ -100,7 +105,7 @@ async fn kernel_takes_over_what_docker_compose_made() {
     let test = "kernel_takes_over_what_docker_compose_made";
     let (Some(host), Some(program)) = (engine_host(test), docker_compose(test)) else { return };
     let bench = bench(&host).await;
-    bench.compose(&program, &host, &["up", "-d"]);
+    bench.compose(&program, &host, &["up", "-d"]).await;
     let proxy = Proxy::start(&host, Cut::Never);
     let engine = bench.engine_at(&proxy.host).await;
     let (plan, outcome, _) = converge(&engine, &bench.desired(&engine), &PlanOptions::default()).await;
@@ -118,7 +123,7 @@ async fn docker_compose_takes_over_what_kernel_made() {
     bench.up().await;
     let before = inspect_all(&bench).await;
     let proxy = Proxy::start(&host, Cut::Never);
-    let output = bench.compose(&program, &proxy.host, &["up", "-d"]);
+    let output = bench.compose(&program, &proxy.host, &["up", "-d"]).await;
     let said = String::from_utf8_lossy(&output.stderr);
     // It starts a job that has ended once more at every `up`, which is its own habit.
     let changes: Vec<String> = proxy.changes();
@@ -126,7 +131,7 @@ async fn docker_compose_takes_over_what_kernel_made() {
     let others: Vec<&String> = changes.iter().filter(|line| !line.contains(job)).collect();
     assert!(others.is_empty(), "{others:#?}\n{said}");
     assert!(!said.contains("Recreate") && !said.contains("Creating"), "{said}");
-    bench.compose(&program, &host, &["down", "--volumes"]);
+    bench.compose(&program, &host, &["down", "--volumes"]).await;
     assert_eq!(bench.everything().await, Vec::<String>::new());
 }
 
@@ -135,14 +140,20 @@ async fn both_make_the_same_containers() {
     let test = "both_make_the_same_containers";
     let (Some(host), Some(program)) = (engine_host(test), docker_compose(test)) else { return };
     let bench = bench(&host).await;
-    bench.compose(&program, &host, &["up", "-d"]);
+    bench.compose(&program, &host, &["up", "-d"]).await;
     let theirs = inspect_all(&bench).await;
-    bench.compose(&program, &host, &["down", "--volumes"]);
+    bench.compose(&program, &host, &["down", "--volumes"]).await;
     bench.up().await;
     let ours = inspect_all(&bench).await;
     assert_eq!(theirs.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>());
     for (name, their) in &theirs {
-        assert_eq!(comparable(their, &theirs), comparable(&ours[name], &ours), "{name}");
+        let (their, our) = (comparable(their, &theirs), comparable(&ours[name], &ours));
+        for part in ["Config", "HostConfig", "Networks"] {
+            let keys = [&their, &our].into_iter().flat_map(|made| made[part].as_object().unwrap().keys());
+            for key in keys {
+                assert_eq!(their[part][key], our[part][key], "{name}: {part}.{key}");
+            }
+        }
     }
     bench.down(true).await;
 }

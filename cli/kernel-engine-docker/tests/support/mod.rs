@@ -144,15 +144,16 @@ impl Bench {
     }
 
     /// Runs the real docker compose on the project.
-    pub fn compose(&self, program: &Path, host: &str, arguments: &[&str]) -> Output {
-        let output = Command::new(program)
+    pub async fn compose(&self, program: &Path, host: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.folder.path())
             .env("DOCKER_HOST", host)
             .env("COMPOSE_PROJECT_NAME", self.name.as_str())
             .args(["--progress", "plain"])
-            .args(arguments)
-            .output()
-            .unwrap();
+            .args(arguments);
+        // The proxy runs on this runtime too.
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "docker compose {arguments:?}: {said}");
         output
