@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run -p kernel-compose --example config -- [-f FILE]… [-p NAME] [--env-file FILE]… [--profile NAME]…
-//!     [--project-directory DIRECTORY] config --format json [SERVICE]…
+//!     [--project-directory DIRECTORY] config --format json|yaml [SERVICE]…
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     };
     let mut services = Vec::new();
     let mut arguments = std::env::args().skip(1);
-    let mut all_resources = false;
+    let (mut all_resources, mut yaml) = (false, false);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().unwrap_or_default();
         match argument.as_str() {
@@ -49,9 +49,7 @@ fn main() -> ExitCode {
             "--project-directory" => options.project_directory = Some(value()),
             "--all-resources" => all_resources = true,
             "config" => {}
-            "--format" => {
-                value();
-            }
+            "--format" => yaml = value() == "yaml",
             service => services.push(service.to_owned()),
         }
     }
@@ -83,7 +81,11 @@ fn main() -> ExitCode {
         project_directory: &found.project_directory,
         reader: &Disk,
     };
-    let loaded = load_with(&request, &LoadOptions { services: &services, all_resources }, &mut sources);
+    let loaded = load_with(
+        &request,
+        &LoadOptions { services: &services, all_resources, ..LoadOptions::default() },
+        &mut sources,
+    );
     let all: Vec<Diagnostic> = found.diagnostics.into_iter().chain(loaded.diagnostics).collect();
     for diagnostic in &all {
         let place =
@@ -92,7 +94,11 @@ fn main() -> ExitCode {
     }
     match loaded.project.filter(|_| all.iter().all(|diagnostic| diagnostic.severity != Severity::Error)) {
         Some(project) => {
-            println!("{:#}", render::json(&project));
+            if yaml {
+                print!("{}", render::yaml(&project));
+            } else {
+                println!("{:#}", render::json(&project));
+            }
             ExitCode::SUCCESS
         }
         None => ExitCode::FAILURE,

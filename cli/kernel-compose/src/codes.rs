@@ -77,6 +77,8 @@ codes! {
     NO_HEALTH_CHECK = "K-COMPOSE-032";
     /// A generated secret goes where everybody can see it, such as a command (warning).
     SECRET_SHOWN = "K-COMPOSE-033";
+    /// No Compose file in this folder or above it.
+    NO_FILE = "K-COMPOSE-034";
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 use kernel_core::source::Span;
 
 use crate::environment::Environment;
+use crate::request::Skip;
 use crate::tree::{Entry, Mapping, Node, Value};
 
 /// Completes a normalised file.
-pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &Environment) {
+pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &Environment, skip: Skip) {
     let span = tree.span;
     let Value::Mapping(top) = &mut tree.value else { return };
     top.set("name", span, Node::text(project, span));
@@ -15,12 +16,18 @@ pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &E
     if let Some(Value::Mapping(services)) = top.get_mut("services").map(|node| &mut node.value) {
         for Entry { value, .. } in services.iter_mut() {
             if let Value::Mapping(service) = &mut value.value {
+                let directory = if skip.paths { "." } else { directory };
                 let mut stage = Service { service, span: value.span, directory, environment };
-                stage.build();
+                stage.context();
                 stage.deploy();
-                stage.dependencies();
                 stage.references();
-                default_used |= stage.networks();
+                if skip.normalization {
+                    stage.named_dependencies();
+                } else {
+                    stage.build();
+                    stage.dependencies();
+                    default_used |= stage.networks();
+                }
             }
         }
     }
@@ -34,12 +41,13 @@ pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &E
     }
     for kind in ["networks", "volumes", "secrets", "configs"] {
         if let Some(Value::Mapping(resources)) = top.get_mut(kind).map(|node| &mut node.value) {
-            resources.iter_mut().for_each(|entry| resource(entry, kind, project));
+            let name = Some(project).filter(|_| !skip.normalization);
+            resources.iter_mut().for_each(|entry| resource(entry, kind, name));
         }
     }
 }
 
-fn resource(entry: &mut Entry, kind: &str, project: &str) {
+fn resource(entry: &mut Entry, kind: &str, project: Option<&str>) {
     let span = entry.key_span;
     if entry.value.is_null() {
         entry.value = Node::new(Value::Mapping(Mapping::default()), span);
@@ -49,7 +57,7 @@ fn resource(entry: &mut Entry, kind: &str, project: &str) {
     if !external {
         resource.remove("external");
     }
-    if resource.get("name").is_none() {
+    if let (None, Some(project)) = (resource.get("name"), project) {
         let name = if external { entry.key.clone() } else { format!("{project}_{}", entry.key) };
         resource.set("name", span, Node::text(name, span));
     }
@@ -66,6 +74,14 @@ struct Service<'a> {
 }
 
 impl Service<'_> {
+    fn context(&mut self) {
+        if let Some(Node { value: Value::Mapping(build), span, .. }) = self.service.get_mut("build")
+            && build.get("context").is_none()
+        {
+            build.set("context", *span, Node::text(self.directory, *span));
+        }
+    }
+
     fn build(&mut self) {
         if self.service.get("pull_policy").and_then(Node::as_text) == Some("if_not_present") {
             self.service.set("pull_policy", self.span, Node::text("missing", self.span));
@@ -73,9 +89,6 @@ impl Service<'_> {
         let Some(Node { value: Value::Mapping(build), span, .. }) = self.service.get_mut("build") else {
             return;
         };
-        if build.get("context").is_none() {
-            build.set("context", *span, Node::text(self.directory, *span));
-        }
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
             build.set("dockerfile", *span, Node::text("Dockerfile", *span));
         }
@@ -173,6 +186,15 @@ impl Service<'_> {
                 dependencies.set(name, span, Node::mapping(entries, span));
             }
         }
+        self.named_dependencies();
+    }
+
+    /// What a dependency means that does not say more.
+    fn named_dependencies(&mut self) {
+        let Some(Node { value: Value::Mapping(dependencies), .. }) = self.service.get_mut("depends_on")
+        else {
+            return;
+        };
         for entry in dependencies.iter_mut() {
             let span = entry.key_span;
             let Value::Mapping(dependency) = &mut entry.value.value else { continue };

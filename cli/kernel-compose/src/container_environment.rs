@@ -1,6 +1,8 @@
 //! The environment and the labels of each service: its env files and label files in order, what it says itself over
 //! them, and names without value from the environment of the command.
 
+use std::collections::BTreeSet;
+
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::{Sources, Span};
 
@@ -10,31 +12,36 @@ use crate::environment::Environment;
 use crate::request::{FileText, Files};
 use crate::tree::{Entry, Mapping, Node, Scalar, Value};
 
-/// Writes the whole environment and the labels of every service out and takes `env_file` and `label_file` away.
-pub fn resolve(
-    tree: &mut Node,
-    environment: &Environment,
-    reader: &dyn Files,
-    sources: &mut Sources,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
-    let Value::Mapping(top) = &mut tree.value else { return };
-    let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") else { return };
-    let mut stage = Stage { environment, reader, sources, diagnostics };
-    for entry in services.iter_mut() {
-        stage.variables(entry);
-        stage.labels(entry);
-    }
-}
-
-struct Stage<'a> {
-    environment: &'a Environment,
-    reader: &'a dyn Files,
-    sources: &'a mut Sources,
-    diagnostics: &'a mut Vec<Diagnostic>,
+/// What is needed to write environments and labels out.
+pub struct Stage<'a> {
+    /// Where names without value are looked for.
+    pub environment: &'a Environment,
+    /// Reads the files.
+    pub reader: &'a dyn Files,
+    /// Takes their texts up.
+    pub sources: &'a mut Sources,
+    /// Whether env files stay as they are.
+    pub env_files_unread: bool,
+    /// The services that are done already.
+    pub done: BTreeSet<String>,
+    /// What is wrong.
+    pub diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Stage<'_> {
+    /// Writes the whole environment and the labels of every service out that is not done, and takes `env_file` away.
+    /// `label_file` stays, because it is a part of the service's hash.
+    pub fn resolve(&mut self, tree: &mut Node) {
+        let Value::Mapping(top) = &mut tree.value else { return };
+        let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") else { return };
+        for entry in services.iter_mut() {
+            if self.done.insert(entry.key.clone()) {
+                self.variables(entry);
+                self.labels(entry);
+            }
+        }
+    }
+
     fn variables(&mut self, entry: &mut Entry) {
         let span = entry.key_span;
         let Value::Mapping(service) = &mut entry.value.value else { return };
@@ -48,7 +55,7 @@ impl Stage<'_> {
             }
         }
         let mut all = own;
-        if let Some(files) = service.remove("env_file") {
+        if let Some(files) = (!self.env_files_unread).then(|| service.remove("env_file")).flatten() {
             let mut values = Values::new();
             for file in files.as_sequence().unwrap_or_default() {
                 self.env_file(file, &all, &entry.key, &mut values);
@@ -69,7 +76,7 @@ impl Stage<'_> {
     fn labels(&mut self, entry: &mut Entry) {
         let span = entry.key_span;
         let Value::Mapping(service) = &mut entry.value.value else { return };
-        let Some(files) = service.remove("label_file") else { return };
+        let Some(files) = service.get("label_file").cloned() else { return };
         let mut values = Values::new();
         for file in files.as_sequence().unwrap_or_default() {
             let Some(path) = file.as_text() else { continue };

@@ -39,6 +39,21 @@ pub struct Options {
     pub profiles: Vec<String>,
     /// The environment of the command.
     pub environment: BTreeMap<String, String>,
+    /// The platform's workspace that the command stands in, with the defaults that it has instead of those of docker
+    /// compose.
+    pub platform: Option<Platform>,
+}
+
+/// A folder with defaults of its own. They hold where neither `--file` nor `COMPOSE_FILE` names a file and no other
+/// Compose file is nearer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// The folder, absolute.
+    pub root: String,
+    /// The Compose file, absolute.
+    pub file: String,
+    /// The env file, absolute; used where neither `--env-file` nor `COMPOSE_ENV_FILES` names one.
+    pub env_file: String,
 }
 
 /// The files of a project and what else a load needs to know.
@@ -58,6 +73,8 @@ pub struct Found {
     pub profiles: Vec<String>,
     /// The environment, with what `COMPOSE_…` variables of env files add to it.
     pub environment: BTreeMap<String, String>,
+    /// Whether these are the files of [`Options::platform`].
+    pub is_platform: bool,
     /// What was found on the way.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -91,6 +108,11 @@ pub fn nearest(directory: &str, reader: &dyn Files) -> Option<String> {
     }
 }
 
+fn is_below(directory: &str, root: &str) -> bool {
+    let root = root.trim_end_matches('/');
+    directory.strip_prefix(root).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+}
+
 fn is_there(reader: &dyn Files, path: &str) -> bool {
     !matches!(reader.read(path), FileText::Missing)
 }
@@ -106,9 +128,12 @@ impl Stage<'_> {
     fn run(&mut self) {
         let here = self.options.working_directory.clone();
         self.found.environment.entry("PWD".to_owned()).or_insert_with(|| here.clone());
+        if let Some(platform) = self.platform() {
+            return self.run_platform(platform);
+        }
         let given = self.options.files.clone();
         let directory = self.directory(&given);
-        let env_files = self.env_files(&directory);
+        let mut env_files = self.env_files(&directory);
         let mut environment = self.read_env_files(&env_files);
         // Variables for the tool itself count wherever they stand.
         let own: Vec<(String, String)> = environment
@@ -118,6 +143,12 @@ impl Stage<'_> {
             .collect();
         for (name, value) in own {
             self.found.environment.entry(name).or_insert(value);
+        }
+        // Among them may be that there is no env file.
+        let again = self.env_files(&directory);
+        if again != env_files {
+            environment = self.read_env_files(&again);
+            env_files = again;
         }
         self.found.files = self.compose_files(&given, &directory, &environment);
         self.found.project_directory = self.directory(&self.found.files.clone());
@@ -135,6 +166,34 @@ impl Stage<'_> {
         } else {
             self.found.env_files = env_files;
         }
+        self.profiles_and_name(&environment);
+    }
+
+    /// The platform, where its defaults hold.
+    fn platform(&self) -> Option<Platform> {
+        let platform = self.options.platform.clone()?;
+        if self.options.environment.contains_key("COMPOSE_FILE") || !self.options.files.is_empty() {
+            return None;
+        }
+        let own = path::parent(&platform.file);
+        let nearer = nearest(&self.directory(&[]), self.reader)
+            .filter(|directory| directory != own && is_below(directory, &platform.root));
+        if nearer.is_some() { None } else { Some(platform) }
+    }
+
+    /// The defaults of the platform, under the options and variables that say otherwise.
+    fn run_platform(&mut self, platform: Platform) {
+        let named = self.named_env_files();
+        let env_files = if named.is_empty() { vec![platform.env_file] } else { named };
+        let environment = self.read_env_files(&env_files);
+        self.found.project_directory = path::parent(&platform.file).to_owned();
+        self.found.files = vec![platform.file];
+        self.found.env_files = env_files;
+        self.found.is_platform = true;
+        self.profiles_and_name(&environment);
+    }
+
+    fn profiles_and_name(&mut self, environment: &Environment) {
         self.found.profiles = self.options.profiles.clone();
         if self.found.profiles.is_empty() {
             let listed = environment.get("COMPOSE_PROFILES").unwrap_or_default();
@@ -157,18 +216,33 @@ impl Stage<'_> {
         first.map_or_else(|| here.clone(), |file| path::parent(&path::absolute(here, file)).to_owned())
     }
 
-    fn env_files(&self, directory: &str) -> Vec<String> {
+    /// The env files that an option or a variable names.
+    fn named_env_files(&self) -> Vec<String> {
         let here = &self.options.working_directory;
-        let listed = self.found.environment.get("COMPOSE_ENV_FILES").map_or("", String::as_str);
+        let listed = self.options.environment.get("COMPOSE_ENV_FILES").map_or("", String::as_str);
         let listed: Vec<String> =
             listed.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect();
         let named = if self.options.env_files.is_empty() { &listed } else { &self.options.env_files };
+        named.iter().map(|file| path::absolute(here, file)).collect()
+    }
+
+    fn env_files(&mut self, directory: &str) -> Vec<String> {
+        let named = self.named_env_files();
         if !named.is_empty() {
-            return named.iter().map(|file| path::absolute(here, file)).collect();
+            return named;
         }
         let disabled = self.found.environment.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str);
-        if matches!(disabled, Some("1" | "t" | "T" | "true" | "TRUE" | "True")) {
-            return Vec::new();
+        match disabled {
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => return Vec::new(),
+            None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => {}
+            Some(other) => {
+                let message = format!("COMPOSE_DISABLE_ENV_FILE is `{other}`, which says neither yes nor no");
+                let problem =
+                    Diagnostic::error(codes::BAD_VALUE, message).help("set it to `true` or `false`");
+                if !self.found.diagnostics.contains(&problem) {
+                    self.found.diagnostics.push(problem);
+                }
+            }
         }
         let default = path::absolute(directory, ".env");
         match self.reader.read(&default) {
@@ -213,10 +287,10 @@ impl Stage<'_> {
         let Some(directory) = nearest(directory, self.reader) else {
             self.found.diagnostics.push(
                 Diagnostic::error(
-                    codes::EMPTY,
-                    format!("there is no Compose file in `{directory}` or above it"),
+                    codes::NO_FILE,
+                    format!("there is no Compose file in `{directory}` or any folder above it"),
                 )
-                .help("write a `compose.yaml`, or name a file with `--file PATH`"),
+                .help("write a `compose.yaml`, change into a project, or name one with `--file` or `--project-directory`"),
             );
             return Vec::new();
         };

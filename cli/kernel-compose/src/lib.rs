@@ -10,6 +10,7 @@
 
 pub mod codes;
 pub mod discover;
+pub mod hash;
 pub mod project;
 pub mod render;
 pub mod tree;
@@ -33,7 +34,10 @@ mod short;
 mod suggest;
 mod template;
 mod validate;
+pub mod yaml;
 
-pub use load::{generated_variables, load, load_with, templates};
+pub use hash::{network_hash, printed_service_hash, service_hash, volume_hash};
+pub use load::{generated_variables, load, load_with, templates, variables};
 pub use project::{Project, Service};
-pub use request::{FileText, Files, LoadOptions, LoadRequest, Loaded};
+pub use request::{FileText, Files, LoadOptions, LoadRequest, Loaded, Skip};
+pub use template::Mention;

@@ -9,7 +9,8 @@ use crate::codes;
 use crate::environment::Environment;
 use crate::normalise::{self, Base, Steps};
 use crate::project::{self, Project};
-use crate::request::{Files, LoadOptions, LoadRequest, Loaded};
+use crate::request::{Files, LoadOptions, LoadRequest, Loaded, Skip};
+use crate::template::{self, Mention};
 use crate::tree::{Mapping, Node, Value};
 use crate::{combine, complete, container_environment, name, parse, select, validate};
 
@@ -24,14 +25,35 @@ pub fn load(request: &LoadRequest<'_>, sources: &mut Sources) -> Loaded {
 #[must_use]
 pub fn load_with(request: &LoadRequest<'_>, options: &LoadOptions<'_>, sources: &mut Sources) -> Loaded {
     let mut diagnostics = Vec::new();
-    let project = run(request, options, sources, &mut diagnostics);
-    finish(project, diagnostics)
+    let mut environment = environment(request, sources, &mut diagnostics);
+    let project = run(request, options, &mut environment, sources, &mut diagnostics);
+    finish(project, &environment, diagnostics)
+}
+
+/// Every variable that a tree of templates uses, by name.
+#[must_use]
+pub fn variables(templates: &Node) -> BTreeMap<String, Mention> {
+    fn walk(node: &Node, found: &mut Vec<Mention>) {
+        match &node.value {
+            Value::Null => {}
+            Value::Scalar(scalar) => template::mentions(scalar.text(), found),
+            Value::Sequence(items) => items.iter().for_each(|item| walk(item, found)),
+            Value::Mapping(mapping) => mapping.iter().for_each(|entry| walk(&entry.value, found)),
+        }
+    }
+    let mut found = Vec::new();
+    walk(templates, &mut found);
+    found.into_iter().map(|mention| (mention.name.clone(), mention)).collect()
 }
 
 /// Merges the files of a project without filling in variables and without checking what only they can make right:
 /// what `config --no-interpolate` prints.
 #[must_use]
-pub fn templates(request: &LoadRequest<'_>, sources: &mut Sources) -> (Option<Node>, Vec<Diagnostic>) {
+pub fn templates(
+    request: &LoadRequest<'_>,
+    skip: Skip,
+    sources: &mut Sources,
+) -> (Option<Node>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let documents = documents(request.files, sources, &mut diagnostics);
     let environment = environment(request, sources, &mut diagnostics);
@@ -49,8 +71,9 @@ pub fn templates(request: &LoadRequest<'_>, sources: &mut Sources) -> (Option<No
     };
     let combined = combiner.documents(documents, base);
     let tree = combined.map(|combined| {
-        let mut tree = normalise::file(combined.tree, base, Steps::Paths, &mut diagnostics);
-        complete::complete(&mut tree, &name, directory, &environment);
+        let steps = if skip.paths { Steps::Check } else { Steps::Paths };
+        let mut tree = normalise::file(combined.tree, base, steps, &mut diagnostics);
+        complete::complete(&mut tree, &name, directory, &environment, skip);
         tree
     });
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
@@ -65,7 +88,7 @@ pub fn generated_variables(files: &[SourceId], sources: &Sources) -> Vec<String>
     generated(&documents(files, sources, &mut ignored))
 }
 
-fn finish(project: Option<Project>, mut diagnostics: Vec<Diagnostic>) -> Loaded {
+fn finish(project: Option<Project>, environment: &Environment, mut diagnostics: Vec<Diagnostic>) -> Loaded {
     // By place, so that a reader goes through each file once.
     diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
     diagnostics.dedup();
@@ -80,7 +103,9 @@ fn finish(project: Option<Project>, mut diagnostics: Vec<Diagnostic>) -> Loaded 
             || diagnostic.labels.first().is_none_or(|label| !aliases.contains(&label.span))
     });
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    Loaded { project: project.filter(|_| !failed), diagnostics }
+    let shown = environment.iter().filter(|(name, _)| !environment.is_secret(name));
+    let environment = shown.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Loaded { project: project.filter(|_| !failed), environment, diagnostics }
 }
 
 fn environment(
@@ -101,20 +126,21 @@ fn base<'a>(request: &LoadRequest<'a>) -> Base<'a> {
 fn run(
     request: &LoadRequest<'_>,
     options: &LoadOptions<'_>,
+    environment: &mut Environment,
     sources: &mut Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Project> {
-    let mut environment = environment(request, sources, diagnostics);
     let documents = documents(request.files, sources, diagnostics);
     environment.hide(generated(&documents));
     let directory = request.project_directory;
-    let name = name::find(request.project_name, &documents, directory, &environment, diagnostics);
+    let name = name::find(request.project_name, &documents, directory, environment, diagnostics);
     environment.set("COMPOSE_PROJECT_NAME", &name);
+    let environment = &*environment;
 
     let mut told = BTreeSet::new();
     let base = base(request);
     let mut combiner = combine::Combiner {
-        environment: Some(&environment),
+        environment: Some(environment),
         reader: request.reader,
         sources,
         told: &mut told,
@@ -127,29 +153,55 @@ fn run(
         diagnostics.push(empty("the project is empty"));
     }
 
-    let mut model = normalise::file(tree, base, Steps::All, diagnostics);
+    let skip = options.skip;
+    let steps = if skip.paths { Steps::Units } else { Steps::All };
+    let mut model = normalise::file(tree, base, steps, diagnostics);
     validate::model(&model, diagnostics);
-    complete::complete(&mut model, &name, directory, &environment);
-    follow_links(&mut model, request.reader);
+    complete::complete(&mut model, &name, directory, environment, skip);
+    if !skip.paths {
+        follow_links(&mut model, request.reader);
+    }
     let mut profiles = request.profiles.to_vec();
     let mut hidden = select::profiles(&mut model, &profiles, diagnostics);
-    container_environment::resolve(&mut model, &environment, request.reader, sources, diagnostics);
+    let mut containers = container_environment::Stage {
+        environment,
+        reader: request.reader,
+        sources,
+        env_files_unread: skip.env_files,
+        done: BTreeSet::new(),
+        diagnostics,
+    };
+    containers.resolve(&mut model);
+    let done = containers.done;
     let decode = |model: Node, hidden: &BTreeMap<String, Node>| {
-        project::decode(model, &name, directory, hidden, &environment)
+        project::decode(model, &name, directory, hidden, environment)
     };
     if options.services.is_empty() {
         if !options.all_resources {
             select::used_resources(&mut model);
         }
         let project = decode(model, &hidden);
-        validate::project(&project, &declared, diagnostics);
+        if !skip.consistency {
+            validate::project(&project, &declared, diagnostics);
+        }
         return Some(project);
     }
     // What is asked for is judged together with everything that the active profiles show.
-    validate::project(&decode(model.clone(), &hidden), &declared, diagnostics);
+    if !skip.consistency {
+        validate::project(&decode(model.clone(), &hidden), &declared, diagnostics);
+    }
     profiles.extend(select::profiles_of(&hidden, options.services));
     select::show(&mut model, &mut hidden, &profiles);
-    container_environment::resolve(&mut model, &environment, request.reader, sources, diagnostics);
+    let reader = request.reader;
+    container_environment::Stage {
+        environment,
+        reader,
+        sources,
+        env_files_unread: skip.env_files,
+        done,
+        diagnostics,
+    }
+    .resolve(&mut model);
     select::services(&mut model, &hidden, options.services, diagnostics);
     if !options.all_resources {
         select::used_resources(&mut model);

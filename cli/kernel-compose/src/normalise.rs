@@ -38,6 +38,8 @@ pub enum Steps {
     Check,
     /// Paths are made absolute: the tree goes into one of another directory.
     Paths,
+    /// Units are read: the tree is complete.
+    Units,
     /// Paths are made absolute and units are read: the tree is complete.
     All,
 }
@@ -48,7 +50,7 @@ pub fn file(tree: Node, base: Base<'_>, steps: Steps, diagnostics: &mut Vec<Diag
     let mut normaliser = Normaliser { base, steps, lenient: false, place: Place::default(), diagnostics };
     let mut tree =
         normaliser.node(tree, Shape::Object(schema::TOP)).unwrap_or_else(|| Node::new(Value::Null, span));
-    if steps != Steps::Check {
+    if matches!(steps, Steps::Paths | Steps::All) {
         bound_volumes(&mut tree, base);
     }
     tree
@@ -98,12 +100,12 @@ struct Normaliser<'a> {
 impl Normaliser<'_> {
     /// Whether paths are made absolute.
     fn paths(&self) -> bool {
-        self.steps != Steps::Check
+        matches!(self.steps, Steps::Paths | Steps::All)
     }
 
     /// Whether units are read and defaults written in.
     fn complete(&self) -> bool {
-        self.steps == Steps::All
+        matches!(self.steps, Steps::Units | Steps::All)
     }
 
     /// The long form; nothing when it is wrong.

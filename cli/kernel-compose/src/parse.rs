@@ -162,7 +162,8 @@ impl<'a> Builder<'a> {
 
     /// The reference does not know the escape `\\/`.
     fn slash_escape(&mut self, span: Span) {
-        let Some(written) = self.text.get(span.start..span.end).filter(|written| written.contains("\\/")) else {
+        let Some(written) = self.text.get(span.start..span.end).filter(|written| written.contains("\\/"))
+        else {
             return;
         };
         let mut escaped = false;

@@ -42,6 +42,8 @@ pub struct Project {
     pub secrets: BTreeMap<String, Resource>,
     /// Configs that an active service uses, by their key.
     pub configs: BTreeMap<String, Resource>,
+    /// The platform of services that are built and say none: `DOCKER_DEFAULT_PLATFORM`.
+    pub default_platform: Option<String>,
     /// What the top-level `x-kernel` says.
     pub kernel: KernelSettings,
     /// The canonical tree, as `config` prints it. See [`crate::render`].
@@ -49,6 +51,24 @@ pub struct Project {
 }
 
 impl Project {
+    /// All profiles that a service names, whether it is active or not.
+    #[must_use]
+    pub fn profiles(&self) -> BTreeSet<String> {
+        let services = self.model.get("services").and_then(Node::as_mapping).into_iter().flatten();
+        let active = services.flat_map(|entry| crate::select::texts(entry.value.get("profiles")));
+        active.chain(self.hidden.values().flatten().cloned()).collect()
+    }
+
+    /// The models that an active service uses, as they are to be had: their `model`, by the order of their keys.
+    #[must_use]
+    pub fn models(&self) -> Vec<String> {
+        let models = self.model.get("models").and_then(Node::as_mapping).into_iter().flatten();
+        let names: BTreeMap<&str, &str> = models
+            .filter_map(|entry| Some((entry.key.as_str(), entry.value.get("model")?.as_text()?)))
+            .collect();
+        names.into_values().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
     /// The services in an order in which each comes after all that it depends on; by name where that leaves a choice.
     /// The project has no cycles, so every service is in it once.
     #[must_use]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::project::Project;
 use crate::schema::{self, Accepts, Attribute, Print, Reads, SERVICE, Shape, Short, TOP};
 use crate::tree::{Mapping, Node, Plain, Scalar, Value};
+use crate::yaml;
 
 /// The order of the top level; extensions follow.
 const ORDER: [&str; 7] = ["name", "services", "networks", "volumes", "secrets", "configs", "models"];
@@ -15,39 +16,55 @@ const ORDER: [&str; 7] = ["name", "services", "networks", "volumes", "secrets", 
 /// The project as a JSON value, keys sorted; extensions below the top and models left out as the reference does.
 #[must_use]
 pub fn json(project: &Project) -> Json {
-    Form { extensions: false, titles: true, escape: true }.project(&project.model)
+    Form { extensions: false, titles: true, escape: true, secrets: false }.project(&project.model)
 }
 
 /// The project as YAML, extensions included.
-///
-/// # Errors
-///
-/// When the YAML writer refuses a value, which the canonical form has none of.
-pub fn yaml(project: &Project) -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(&Form { extensions: true, titles: false, escape: true }.project(&project.model))
+#[must_use]
+pub fn yaml(project: &Project) -> String {
+    let form = Form { extensions: true, titles: false, escape: true, secrets: false };
+    yaml::write(&form.project(&project.model))
 }
 
 /// One service as a JSON value, as it is in [`json`].
 #[must_use]
 pub fn service(project: &Project, name: &str) -> Option<Json> {
     let service = project.model.get("services")?.get(name)?;
-    Some(Form { extensions: false, titles: true, escape: false }.shaped(service, Shape::Object(SERVICE)))
+    Some(
+        Form { extensions: false, titles: true, escape: false, secrets: false }
+            .shaped(service, Shape::Object(SERVICE)),
+    )
+}
+
+/// A service as it goes to an engine: nothing is escaped, and secrets are in it. Only for what is never shown.
+pub(crate) fn service_with_secrets(service: &Node) -> Json {
+    let form = Form { extensions: false, titles: true, escape: false, secrets: true };
+    form.shaped(service, Shape::Object(SERVICE))
+}
+
+/// The same of a network or volume.
+pub(crate) fn resource_with_secrets(model: &Node, kind: &str, key: &str) -> Option<Json> {
+    let form = Form { extensions: false, titles: true, escape: false, secrets: true };
+    let Shape::Map(item, _) = schema::find(TOP, kind)?.shape else { return None };
+    Some(form.shaped(model.get(kind)?.get(key)?, *item))
 }
 
 /// A tree as it stands, with templates.
 #[must_use]
 pub fn templates(tree: &Node) -> Json {
-    Form { extensions: true, titles: false, escape: false }.plain(tree)
+    Form { extensions: true, titles: false, escape: false, secrets: false }.plain(tree)
 }
 
 /// How it is printed.
 struct Form {
-    /// Whether extensions below the top are printed.
+    /// Whether it is for YAML: extensions below the top are printed, and what is empty anyway is not.
     extensions: bool,
     /// Whether some keys get the capital letter that the reference gives them.
     titles: bool,
     /// Whether dollar signs are doubled.
     escape: bool,
+    /// Whether texts that a secret went into are printed instead of their templates.
+    secrets: bool,
 }
 
 impl Form {
@@ -110,9 +127,13 @@ impl Form {
         }
     }
 
-    /// A value below a name of the author's choice. A limit of nothing is an empty mapping in the reference.
+    /// A value below a name of the author's choice. A limit of nothing is an empty mapping in the reference's JSON, and both
+    /// limits in its YAML.
     fn entry(&self, node: &Node, shape: Shape) -> Json {
         match shape {
+            Shape::Short(Short::Ulimit, _) if node.as_text() == Some("0") && self.extensions => {
+                serde_json::json!({ "hard": 0, "soft": 0 })
+            }
             Shape::Short(Short::Ulimit, _) if node.as_text() == Some("0") => Json::Object(Map::new()),
             _ => self.shaped(node, shape),
         }
@@ -127,7 +148,11 @@ impl Form {
                 Some(attribute) if attribute.name.starts_with("x-") && !self.extensions => {}
                 Some(attribute) => {
                     let value = self.shaped(&entry.value, attribute.shape);
-                    if is_printed(attribute, &entry.value, &value) {
+                    let empty = match attribute.print {
+                        Print::Kept => value.as_object().is_some_and(Map::is_empty),
+                        _ => matches!(attribute.shape, Shape::Command) && value.is_null(),
+                    };
+                    if is_printed(attribute, &entry.value, &value) && !(empty && self.extensions) {
                         entries.push((self.key(attribute), value));
                     }
                 }
@@ -136,7 +161,9 @@ impl Form {
         for attribute in table {
             let missing = mapping.get(attribute.name).is_none();
             match attribute.shape {
-                Shape::Command if missing => entries.push((attribute.name.to_owned(), Json::Null)),
+                Shape::Command if missing && !self.extensions => {
+                    entries.push((attribute.name.to_owned(), Json::Null))
+                }
                 Shape::Scalar(accepts, _) if missing && attribute.print == Print::Titled => {
                     entries.push((self.key(attribute), zero(accepts, attribute.name)));
                 }
@@ -191,7 +218,7 @@ impl Form {
     }
 
     fn scalar(&self, scalar: &Scalar) -> Json {
-        if let Some(template) = scalar.template() {
+        if let Some(template) = scalar.template().filter(|_| !self.secrets) {
             return Json::String(template.to_owned());
         }
         match scalar.meaning() {
@@ -242,7 +269,7 @@ fn is_printed(attribute: &Attribute, node: &Node, value: &Json) -> bool {
         Print::Never => false,
         Print::Titled => true,
         // Where nothing is said of something that may be left out, it is left out.
-        Print::Always => !node.is_null() || matches!(attribute.shape, Shape::Command),
+        Print::Always | Print::Kept => !node.is_null() || matches!(attribute.shape, Shape::Command),
         Print::Something => match value {
             Json::Null => false,
             Json::Bool(value) => *value,

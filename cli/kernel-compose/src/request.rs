@@ -29,12 +29,28 @@ pub struct LoadRequest<'a> {
 }
 
 /// What a load is to do beside the usual.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions<'a> {
     /// Only these services and what they depend on; empty means all. Their profiles count as active.
     pub services: &'a [String],
     /// Networks, volumes, secrets and configs that no service uses stay.
     pub all_resources: bool,
+    /// What is left undone.
+    pub skip: Skip,
+}
+
+/// Steps that a load leaves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skip {
+    /// Reading the env files of services: they stay in the model, for
+    /// [`printed_service_hash`](crate::printed_service_hash).
+    pub env_files: bool,
+    /// Writing in what follows from the rest: names of resources, the default network, dependencies by links.
+    pub normalization: bool,
+    /// Checking that all of it fits together. What is wrong by itself is still told.
+    pub consistency: bool,
+    /// Making relative paths absolute.
+    pub paths: bool,
 }
 
 /// Reads what a Compose file names: env files of services, `extends` and `include`. The caller implements it, so this
@@ -73,6 +89,8 @@ impl Files for BTreeMap<String, String> {
 pub struct Loaded {
     /// The project; nothing when there was an error.
     pub project: Option<Project>,
+    /// The environment that variables were looked up in, by name. Values that `kernel` made are not in it.
+    pub environment: BTreeMap<String, String>,
     /// All that was found, errors and warnings, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
 }

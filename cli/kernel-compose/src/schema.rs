@@ -33,7 +33,9 @@ pub enum Print {
     Something,
     /// Printed also where it says nothing, because that differs from leaving it out.
     Always,
-    /// The same; the reference writes its key with a capital letter in JSON.
+    /// The same in JSON; YAML leaves an empty mapping out.
+    Kept,
+    /// Printed also where it says nothing; the reference writes its key with a capital letter in JSON.
     Titled,
     /// Understood and never printed.
     Never,
@@ -278,6 +280,11 @@ impl Attribute {
     /// The same, printed also where it says nothing.
     pub(crate) const fn always(self) -> Self {
         Self { print: Print::Always, ..self }
+    }
+
+    /// The same, printed in JSON also where it says nothing.
+    pub(crate) const fn kept(self) -> Self {
+        Self { print: Print::Kept, ..self }
     }
 
     /// The same, printed always and with a capital letter.

@@ -49,6 +49,62 @@ pub fn fill(template: &str, lookup: &Lookup<'_>) -> Result<Filled, Problem> {
     Ok(filled)
 }
 
+/// How a variable is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mention {
+    /// Its name.
+    pub name: String,
+    /// What stands for it when it has no value, as written.
+    pub default: String,
+    /// What stands for its value when it has one, as written.
+    pub alternate: String,
+    /// Whether it has to have a value.
+    pub required: bool,
+}
+
+/// Every variable of a template, those in defaults included. What can't be read is passed over.
+pub fn mentions(template: &str, found: &mut Vec<Mention>) {
+    mentions_within(template, 0, found);
+}
+
+fn mentions_within(template: &str, depth: usize, found: &mut Vec<Mention>) {
+    let mut filled = Filled::default();
+    let filler = Filler { template, lookup: &|_| None, filled: &mut filled };
+    let mut at = 0;
+    while let Some(dollar) = template[at..].find('$') {
+        at += dollar;
+        let after = &template[at + 1..];
+        if after.starts_with('$') {
+            at += 2;
+        } else if after.starts_with('{') {
+            let Ok(braced) = filler.braced(at, template.len()) else {
+                at += 2;
+                continue;
+            };
+            let argument = &template[braced.argument];
+            let mut mention = Mention { name: template[braced.name].to_owned(), ..Mention::default() };
+            match braced.operator.trim_start_matches(':') {
+                "-" => mention.default = argument.to_owned(),
+                "+" => mention.alternate = argument.to_owned(),
+                "?" => mention.required = true,
+                _ => {}
+            }
+            let nested = format!("{}{}", mention.default, mention.alternate);
+            found.push(mention);
+            if depth < DEPTH {
+                mentions_within(&nested, depth + 1, found);
+            }
+            at = braced.end;
+        } else {
+            let length = name_length(after);
+            if length > 0 {
+                found.push(Mention { name: after[..length].to_owned(), ..Mention::default() });
+            }
+            at += 1 + length;
+        }
+    }
+}
+
 struct Filler<'a> {
     template: &'a str,
     lookup: &'a Lookup<'a>,

@@ -219,8 +219,7 @@ fn an_infra_service_answers_for_the_variables_of_its_dependents() {
 #[test]
 fn no_password_stands_in_the_output_of_config() {
     let project = platform();
-    let shown =
-        kernel_compose::render::yaml(&project).unwrap() + &kernel_compose::render::json(&project).to_string();
+    let shown = kernel_compose::render::yaml(&project) + &kernel_compose::render::json(&project).to_string();
     assert!(!shown.contains("made-"), "{}", &shown[shown.find("made-").unwrap()..][..60]);
     assert!(shown.contains("INTERNAL_TOKEN: ${INTERNAL_TOKEN:?"));
     assert!(!format!("{project:?}").contains("made-"), "in the debug output");
@@ -293,7 +292,7 @@ fn every_version_is_a_pin_and_every_pin_is_used() {
     let mut sources = Sources::default();
     let mut files = Vec::new();
     let mut paths = vec!["rust-toolchain.toml".to_owned(), "Cargo.toml".to_owned(), ".ci/run".to_owned()];
-    for folder in ["docker", "docker/feature-flags"] {
+    for folder in ["docker", "docker/feature-flags", "tests/testbed/src/kubernetes"] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
         paths.extend(
             entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy())),
@@ -306,7 +305,7 @@ fn every_version_is_a_pin_and_every_pin_is_used() {
             files.push((kind, sources.add(path, text)));
         }
     }
-    assert_eq!(files.len(), 11);
+    assert!(files.len() > 11, "{}", files.len());
     let text = std::fs::read_to_string(root().join("versions.env")).unwrap();
     let source = sources.add("versions.env", text.as_str());
     let (pins, mut problems) = Pins::parse(source, &text);

@@ -8,15 +8,22 @@ use std::path::{Path, PathBuf};
 
 use common::differences;
 use kernel_compose::discover::{Options, discover};
-use kernel_compose::{FileText, Files, LoadOptions, LoadRequest, load_with, render};
+use kernel_compose::{
+    FileText, Files, LoadOptions, LoadRequest, Project, Skip, load_with, printed_service_hash, render,
+};
 use kernel_core::diagnostic::{Diagnostic, Severity};
 use kernel_core::source::Sources;
 
+/// Where the fixtures stand while they are hashed, here and in `regenerate`: paths are a part of a hash.
+const HASHED_AT: &str = "/tmp/kernel-compose-fixtures";
+
+/// The files of the fixtures, wherever they are said to stand.
 struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &str) -> FileText {
-        match std::fs::read_to_string(path) {
+        let moved = path.strip_prefix(HASHED_AT).map(|rest| format!("{}{rest}", root().display()));
+        match std::fs::read_to_string(moved.as_deref().unwrap_or(path)) {
             Ok(text) => FileText::Text(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => FileText::Missing,
             Err(error) => FileText::Unreadable(error.to_string()),
@@ -24,10 +31,18 @@ impl Files for Disk {
     }
 }
 
-/// What came of a case: the canonical form, or everything that was told.
-fn outcome(folder: &Path) -> Result<serde_json::Value, (Vec<Diagnostic>, Sources)> {
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").canonicalize().unwrap()
+}
+
+/// What came of a case that stands at `place`: the project, or everything that was told.
+fn outcome(
+    folder: &Path,
+    place: &str,
+    env_files_unread: bool,
+) -> Result<Project, (Vec<Diagnostic>, Sources)> {
     let mut options = Options {
-        working_directory: folder.to_str().unwrap().to_owned(),
+        working_directory: place.to_owned(),
         environment: BTreeMap::from([("HOME".to_owned(), "/home/u".to_owned())]),
         ..Options::default()
     };
@@ -58,10 +73,10 @@ fn outcome(folder: &Path) -> Result<serde_json::Value, (Vec<Diagnostic>, Sources
     let mut told = found.diagnostics;
     let mut files = Vec::new();
     for file in &found.files {
-        match std::fs::read_to_string(file) {
-            Ok(text) => files.push(sources.add(file.as_str(), text)),
-            Err(error) => {
-                let message = format!("{file}: {error}");
+        match Disk.read(file) {
+            FileText::Text(text) => files.push(sources.add(file.as_str(), text)),
+            FileText::Missing | FileText::Unreadable(_) => {
+                let message = format!("{file} can't be read");
                 told.push(Diagnostic::error(kernel_compose::codes::EMPTY, message).help("name another"));
             }
         }
@@ -77,12 +92,16 @@ fn outcome(folder: &Path) -> Result<serde_json::Value, (Vec<Diagnostic>, Sources
         project_directory: &found.project_directory,
         reader: &Disk,
     };
-    let options = LoadOptions { services: &services, all_resources };
+    let options = LoadOptions {
+        services: &services,
+        all_resources,
+        skip: Skip { env_files: env_files_unread, ..Skip::default() },
+    };
     let loaded = load_with(&request, &options, &mut sources);
     told.extend(loaded.diagnostics);
     let failed = told.iter().any(|problem| problem.severity == Severity::Error);
     match loaded.project {
-        Some(project) if !failed => Ok(render::json(&project)),
+        Some(project) if !failed => Ok(project),
         _ => Err((told, sources)),
     }
 }
@@ -90,10 +109,14 @@ fn outcome(folder: &Path) -> Result<serde_json::Value, (Vec<Diagnostic>, Sources
 /// What is wrong with one case; nothing when all is well.
 fn judge(folder: &Path) -> Vec<String> {
     let place = folder.to_str().unwrap();
-    match (std::fs::read_to_string(folder.join("expected.json")), outcome(folder)) {
+    match (std::fs::read_to_string(folder.join("expected.json")), outcome(folder, place, false)) {
         (Ok(expected), Ok(ours)) => {
-            let expected = serde_json::from_str(&expected.replace("{case}", place)).unwrap();
-            differences(&expected, &ours)
+            let area = folder.parent().unwrap().to_str().unwrap();
+            let expected = expected.replace("{case}", place).replace("{area}", area);
+            let expected = serde_json::from_str(&expected).unwrap();
+            let mut found = differences(&expected, &render::json(&ours));
+            found.extend(hashes(folder));
+            found
         }
         (Ok(_), Err((told, sources))) => vec![format!("is refused:\n{}", common::told(&told, &sources))],
         (Err(_), Ok(_)) => {
@@ -109,6 +132,16 @@ fn judge(folder: &Path) -> Vec<String> {
     }
 }
 
+/// What is wrong with the hashes of a case.
+fn hashes(folder: &Path) -> Vec<String> {
+    let Ok(expected) = std::fs::read_to_string(folder.join("hashes")) else { return Vec::new() };
+    let place = format!("{HASHED_AT}/{}", folder.strip_prefix(root()).unwrap().display());
+    let Ok(project) = outcome(folder, &place, true) else { return vec!["has no hashes".to_owned()] };
+    let line = |name: &String| Some(format!("{name} {}\n", printed_service_hash(&project, name)?));
+    let ours: String = project.services.keys().filter_map(line).collect();
+    if ours == expected { Vec::new() } else { vec![format!("other hashes:\n{expected}here:\n{ours}")] }
+}
+
 fn folders(of: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path());
     let mut folders: Vec<_> = entries.filter(|path| path.is_dir()).collect();
@@ -118,7 +151,7 @@ fn folders(of: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_case_is_what_the_reference_makes_of_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").canonicalize().unwrap();
+    let root = root();
     let listed = std::fs::read_to_string(root.join("different")).unwrap();
     let different: BTreeMap<&str, &str> = listed
         .lines()

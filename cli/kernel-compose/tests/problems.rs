@@ -108,7 +108,7 @@ fn wrong_shapes_and_values() {
     stop_grace_period: 10
     healthcheck: { test: [wget], interval: fast, retries: many }
     command: sh -c 'x
-    volumes: [":/x", "a:b", "a:/b:rx", { target: /x }, "a:b:c:d"]
+    volumes: [":/w", "a:b", "a:/b:rx", { target: /x }, "a:b:c:d"]
     environment: { A: [1] }
     depends_on: x
     restart: sometimes
@@ -162,8 +162,8 @@ networks: []
     error K-COMPOSE-012: `services.a.command`: the command can't be split into words: a quote that is not closed
       compose.yml:9:14 [sh -c 'x] a quote that is not closed
       help: close the quote, or write the command as a list
-    error K-COMPOSE-012: `services.a.volumes[0]`: `:/x` is not a mount: a part of it is empty
-      compose.yml:10:15 [":/x"] a part is empty
+    error K-COMPOSE-012: `services.a.volumes[0]`: `:/w` is not a mount: a part of it is empty
+      compose.yml:10:15 [":/w"] a part is empty
       help: write `[SOURCE:]TARGET[:ro]`
     error K-COMPOSE-011: `services.a.volumes[3]`: `type` is missing
       compose.yml:10:40 [{ target: /x }] no `type`

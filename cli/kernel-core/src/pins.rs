@@ -59,6 +59,8 @@ pub enum Kind {
     Manifest,
     /// A script or workflow of continuous integration.
     Ci,
+    /// A program of the testbed, which looks pins up by their names.
+    Program,
 }
 
 /// One place that uses a pin.
@@ -94,6 +96,7 @@ impl Kind {
             _ if name.ends_with(".dockerignore") => None,
             _ if name == "Dockerfile" || name.starts_with("Dockerfile.") => Some(Self::Dockerfile),
             _ if path.starts_with(".ci/") || (path.starts_with(".github/") && yaml) => Some(Self::Ci),
+            _ if path.starts_with("tests/testbed/src/") => name.ends_with(".rs").then_some(Self::Program),
             _ if path.starts_with("k8s/") || path.starts_with("templates/") => {
                 let template = name.ends_with(".yaml.j2") || name.ends_with(".yml.j2");
                 (yaml || template).then_some(Self::Manifest)

@@ -51,7 +51,7 @@ fn append_layer<W: Write>(archive: &mut tar::Builder<W>, layer: &Layer) -> io::R
     layer.write(&mut *out)?;
     // A tar archive is a multiple of its block size, so nothing is to be padded; should that change, readers would
     // be lost, and this says so first.
-    if layer.size() % 512 == 0 {
+    if layer.size().is_multiple_of(512) {
         Ok(())
     } else {
         Err(io::Error::other("a layer is not a whole number of blocks"))

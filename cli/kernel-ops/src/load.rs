@@ -1,11 +1,13 @@
-//! From files to a checked project: finds the workspace, reads Compose and env files, gets generated values, loads.
+//! From files to a checked project: finds the Compose files and the workspace, reads them, gets generated values, loads.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use kernel_compose::{FileText, Files, LoadRequest, Project, generated_variables};
-use kernel_core::diagnostic::Diagnostic;
+use kernel_compose::discover::{self, Found, Options};
+use kernel_compose::tree::Node;
+use kernel_compose::{FileText, LoadOptions, LoadRequest, Project, Skip, generated_variables};
+use kernel_core::diagnostic::{Diagnostic, Severity};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ProjectName;
 use kernel_core::secret::Secret;
@@ -20,18 +22,24 @@ use crate::workspace::Workspace;
 pub struct LoadSettings {
     /// Where the command was started.
     pub working_directory: PathBuf,
-    /// Compose files; empty means the workspace's own. `-` is standard input.
+    /// Compose files, as `--file` names them; empty means that they are looked for. `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// Env files for interpolation; empty means `versions.env` of the workspace.
+    /// Env files for interpolation, as `--env-file` names them; empty means the default.
     pub env_files: Vec<PathBuf>,
     /// The project's name, when given.
     pub project_name: Option<String>,
     /// The folder that relative paths start from, when given.
     pub project_directory: Option<PathBuf>,
-    /// The active profiles.
+    /// The active profiles, when given.
     pub profiles: Vec<String>,
     /// The environment of the command.
     pub environment: BTreeMap<String, String>,
+    /// Only these services and what they depend on, with the profiles that they need; empty means all.
+    pub services: Vec<String>,
+    /// Networks, volumes, secrets and configs that no service uses stay.
+    pub all_resources: bool,
+    /// What is left undone.
+    pub skip: Skip,
 }
 
 /// Gives the variables that `kernel` makes once per project.
@@ -52,12 +60,18 @@ pub trait Generated: Send + Sync {
 /// A loaded project and where it came from.
 #[derive(Debug)]
 pub struct Platform {
-    /// Where it stands.
+    /// Where it stands. A project outside of any workspace has its own folder for one.
     pub workspace: Workspace,
     /// Its name.
     pub name: ProjectName,
     /// What its files say.
     pub project: Project,
+    /// Its Compose files: absolute paths, or `-`.
+    pub files: Vec<String>,
+    /// The env files that were named: absolute paths.
+    pub env_files: Vec<String>,
+    /// The environment that variables were looked up in. Values that `kernel` made are not in it.
+    pub environment: BTreeMap<String, String>,
     /// All texts that were read.
     pub sources: Sources,
     /// What was found that is no error.
@@ -66,54 +80,64 @@ pub struct Platform {
     pub generated: BTreeMap<String, Secret>,
 }
 
+/// A project's files as they stand: merged, and nothing filled in.
+#[derive(Debug)]
+pub struct Templates {
+    /// What they say.
+    pub tree: Node,
+    /// All texts that were read.
+    pub sources: Sources,
+    /// What was found that is no error.
+    pub warnings: Vec<Diagnostic>,
+}
+
 /// Loads the project. With `keep`, generated values are kept, but not before the files are known to be right.
 ///
 /// # Errors
 /// Every problem of the files at once.
 pub fn load(settings: &LoadSettings, generated: &dyn Generated, keep: bool) -> Result<Platform, Failure> {
-    let workspace = workspace(settings)?;
-    let mut sources = Sources::default();
-    let files = read_all(&settings.files, workspace.compose_file(), settings, &mut sources)?;
-    let env_files = read_all(&settings.env_files, workspace.pins_file(), settings, &mut sources)?;
-    let directory = project_directory(settings, &workspace)?;
-    let names = generated_variables(&files, &sources);
-    let given_name = given_name(settings);
-    let mut load = |values: &BTreeMap<String, String>| {
-        let request = LoadRequest {
-            files: &files,
-            env_files: &env_files,
-            environment: &settings.environment,
-            generated: values,
-            profiles: &settings.profiles,
-            project_name: given_name,
-            project_directory: &directory,
-            reader: &Disk,
-        };
-        let loaded = kernel_compose::load(&request, &mut sources);
-        match loaded.project {
-            Some(project) => Ok((project, loaded.diagnostics)),
-            None => Err(loaded.diagnostics),
-        }
-    };
-
+    let mut files = Files::find(settings)?;
+    let names = generated_variables(&files.texts, &files.sources);
     // The values are kept below the project's name, which is in the files: so they are read once with values that
     // stand for the real ones. A file that is wrong is then told before anything is made.
-    let stand_ins: BTreeMap<String, String> =
-        names.iter().map(|name| (name.clone(), "not-made-yet".to_owned())).collect();
-    let first = load(&stand_ins);
-    let (project, warnings) = match first {
-        Ok(loaded) => loaded,
-        Err(diagnostics) => return Err(Failure::in_files(diagnostics, sources)),
-    };
-    let name = project_name(&project.name)?;
-    if names.is_empty() {
-        return Ok(Platform { workspace, name, project, sources, warnings, generated: BTreeMap::new() });
+    let stand_ins = names.iter().map(|name| (name.clone(), "not-made-yet".to_owned())).collect();
+    let mut loaded = files.load(settings, &stand_ins)?;
+    let name = project_name(&loaded.0.name)?;
+    let mut made = BTreeMap::new();
+    if !names.is_empty() {
+        made = generated.values(&files.workspace, &name, &names, keep)?;
+        let values = made.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        loaded = files.load(settings, &values)?;
     }
-    let generated = generated.values(&workspace, &name, &names, keep)?;
-    let values = generated.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
-    match load(&values) {
-        Ok((project, warnings)) => Ok(Platform { workspace, name, project, sources, warnings, generated }),
-        Err(diagnostics) => Err(Failure::in_files(diagnostics, sources)),
+    let (project, environment, warnings) = loaded;
+    let Files { workspace, found, sources, .. } = files;
+    let Found { files, env_files, .. } = found;
+    Ok(Platform {
+        workspace,
+        name,
+        project,
+        files,
+        env_files,
+        environment,
+        sources,
+        warnings,
+        generated: made,
+    })
+}
+
+/// Merges the project's files without filling in variables.
+///
+/// # Errors
+/// Every problem of the files at once.
+pub fn templates(settings: &LoadSettings) -> Result<Templates, Failure> {
+    let mut files = Files::find(settings)?;
+    let none = BTreeMap::new();
+    let request = request(&files.found, &files.texts, &none);
+    let (tree, mut diagnostics) = kernel_compose::templates(&request, settings.skip, &mut files.sources);
+    diagnostics.splice(0..0, files.found.diagnostics);
+    match tree {
+        Some(tree) => Ok(Templates { tree, sources: files.sources, warnings: diagnostics }),
+        None => Err(Failure::in_files(diagnostics, files.sources)),
     }
 }
 
@@ -123,25 +147,101 @@ pub fn load(settings: &LoadSettings, generated: &dyn Generated, keep: bool) -> R
 /// # Errors
 /// Every problem at once.
 pub fn load_text(settings: &LoadSettings, text: &str) -> Result<Project, Failure> {
-    let workspace = workspace(settings)?;
-    let mut sources = Sources::default();
-    let files = [sources.add(workspace.shown(&workspace.compose_file()), text)];
-    let env_files = read_all(&settings.env_files, workspace.pins_file(), settings, &mut sources)?;
-    let directory = project_directory(settings, &workspace)?;
-    let names = generated_variables(&files, &sources);
+    let mut files = Files::find(settings)?;
+    let shown = files.workspace.shown(&files.workspace.compose_file());
+    files.texts = vec![files.sources.add(shown, text)];
+    let names = generated_variables(&files.texts, &files.sources);
     let stand_ins = names.into_iter().map(|name| (name, "not-made-yet".to_owned())).collect();
-    let request = LoadRequest {
-        files: &files,
-        env_files: &env_files,
-        environment: &settings.environment,
-        generated: &stand_ins,
-        profiles: &settings.profiles,
-        project_name: given_name(settings),
-        project_directory: &directory,
-        reader: &Disk,
+    Ok(files.load(settings, &stand_ins)?.0)
+}
+
+/// The files of a project, found and read.
+struct Files {
+    workspace: Workspace,
+    found: Found,
+    texts: Vec<SourceId>,
+    sources: Sources,
+}
+
+impl Files {
+    /// Finds them as docker compose does, and the platform's own in a workspace of it.
+    fn find(settings: &LoadSettings) -> Result<Self, Failure> {
+        let mut sources = Sources::default();
+        let (workspace, found) = find(settings, &mut sources);
+        let wrong = found.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        if wrong {
+            return Err(Failure::in_files(found.diagnostics, sources));
+        }
+        let texts =
+            found.files.iter().map(|file| read(file, settings, &mut sources)).collect::<Result<_, _>>()?;
+        Ok(Self { workspace, found, texts, sources })
+    }
+
+    fn load(
+        &mut self,
+        settings: &LoadSettings,
+        generated: &BTreeMap<String, String>,
+    ) -> Result<(Project, BTreeMap<String, String>, Vec<Diagnostic>), Failure> {
+        let request = request(&self.found, &self.texts, generated);
+        let options = LoadOptions {
+            services: &settings.services,
+            all_resources: settings.all_resources,
+            skip: settings.skip,
+        };
+        let loaded = kernel_compose::load_with(&request, &options, &mut self.sources);
+        let diagnostics = self.found.diagnostics.iter().cloned().chain(loaded.diagnostics).collect();
+        match loaded.project {
+            Some(project) => Ok((project, loaded.environment, diagnostics)),
+            None => Err(Failure::in_files(diagnostics, self.sources.clone())),
+        }
+    }
+}
+
+/// Where the project stands, and which its files are.
+fn find(settings: &LoadSettings, sources: &mut Sources) -> (Workspace, Found) {
+    let around = workspace(settings);
+    let platform = around.as_ref().ok().filter(|workspace| workspace.compose_file().is_file());
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let options = Options {
+        working_directory: text(&settings.working_directory),
+        files: settings.files.iter().map(text).collect(),
+        env_files: settings.env_files.iter().map(text).collect(),
+        project_directory: settings.project_directory.as_ref().map(text),
+        project_name: settings.project_name.clone(),
+        profiles: settings.profiles.clone(),
+        environment: settings.environment.clone(),
+        platform: platform.map(|workspace| discover::Platform {
+            root: text(&workspace.root().to_owned()),
+            file: text(&workspace.compose_file()),
+            env_file: text(&workspace.pins_file()),
+        }),
     };
-    let loaded = kernel_compose::load(&request, &mut sources);
-    loaded.project.ok_or_else(|| Failure::in_files(loaded.diagnostics, sources))
+    let found = discover::discover(&options, &Disk, sources);
+    let workspace = around.unwrap_or_else(|_| Workspace::of_project(Path::new(&found.project_directory)));
+    (workspace, found)
+}
+
+/// Where the project stands, whether its files are right or not: the workspace around it, else its own folder.
+#[must_use]
+pub fn place(settings: &LoadSettings) -> Workspace {
+    find(settings, &mut Sources::default()).0
+}
+
+fn request<'a>(
+    found: &'a Found,
+    texts: &'a [SourceId],
+    generated: &'a BTreeMap<String, String>,
+) -> LoadRequest<'a> {
+    LoadRequest {
+        files: texts,
+        env_files: &found.env_sources,
+        environment: &found.environment,
+        generated,
+        profiles: &found.profiles,
+        project_name: found.project_name.as_deref(),
+        project_directory: &found.project_directory,
+        reader: &Disk,
+    }
 }
 
 /// The workspace that the settings mean.
@@ -174,60 +274,35 @@ pub fn project_name(text: &str) -> Result<ProjectName, Failure> {
     })
 }
 
-fn project_directory(settings: &LoadSettings, workspace: &Workspace) -> Result<String, Failure> {
-    let directory = match (&settings.project_directory, settings.files.first()) {
-        (Some(directory), _) => settings.working_directory.join(directory),
-        (None, Some(file)) if file.as_os_str() != "-" => {
-            let file = settings.working_directory.join(file);
-            file.parent().map_or_else(|| settings.working_directory.clone(), Path::to_path_buf)
-        }
-        (None, Some(_)) => settings.working_directory.clone(),
-        (None, None) => {
-            let file = workspace.compose_file();
-            file.parent().map_or_else(|| workspace.root().to_owned(), Path::to_path_buf)
-        }
-    };
-    let directory = directory.canonicalize().map_err(|error| Failure::unreadable(&directory, &error))?;
-    Ok(directory.to_string_lossy().into_owned())
-}
-
-fn read_all(
-    named: &[PathBuf],
-    default: PathBuf,
-    settings: &LoadSettings,
-    sources: &mut Sources,
-) -> Result<Vec<SourceId>, Failure> {
-    if named.is_empty() {
-        let text =
-            std::fs::read_to_string(&default).map_err(|error| Failure::unreadable(&default, &error))?;
-        let here = settings.working_directory.canonicalize().unwrap_or_default();
-        let shown = default.strip_prefix(&here).unwrap_or(&default).display().to_string();
-        return Ok(vec![sources.add(shown, text)]);
-    }
-    named.iter().map(|path| read(path, settings, sources)).collect()
-}
-
-fn read(path: &Path, settings: &LoadSettings, sources: &mut Sources) -> Result<SourceId, Failure> {
-    if path.as_os_str() == "-" {
+/// Reads a Compose file. It is shown by its path from where the command was started.
+fn read(file: &str, settings: &LoadSettings, sources: &mut Sources) -> Result<SourceId, Failure> {
+    let path = Path::new(file);
+    if file == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::unreadable(path, &error))?;
         return Ok(sources.add("<stdin>", text));
     }
-    let text = std::fs::read_to_string(settings.working_directory.join(path))
-        .map_err(|error| Failure::unreadable(path, &error))?;
-    Ok(sources.add(path.display().to_string(), text))
+    let here = &settings.working_directory;
+    let resolved = here.canonicalize().unwrap_or_default();
+    let shown = path.strip_prefix(here).or_else(|_| path.strip_prefix(resolved)).unwrap_or(path);
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::unreadable(shown, &error))?;
+    Ok(sources.add(shown.display().to_string(), text))
 }
 
 /// Files that Compose files name.
 struct Disk;
 
-impl Files for Disk {
+impl kernel_compose::Files for Disk {
     fn read(&self, path: &str) -> FileText {
         match std::fs::read_to_string(path) {
             Ok(text) => FileText::Text(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => FileText::Missing,
             Err(error) => FileText::Unreadable(error.to_string()),
         }
+    }
+
+    fn follow(&self, path: &str) -> Option<String> {
+        std::fs::canonicalize(path).ok()?.to_str().map(str::to_owned)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::workspace::Workspace;
 
 /// Folders that hold files which use pins. Others hold fixtures of tests and what was built.
-const FOLDERS: [&str; 6] = [".ci", ".github", "docker", "k8s", "services", "templates"];
+const FOLDERS: [&str; 7] = [".ci", ".github", "docker", "k8s", "services", "templates", "tests/testbed/src"];
 
 /// How deep folders are looked into.
 const DEEPEST: usize = 8;

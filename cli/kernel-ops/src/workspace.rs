@@ -10,7 +10,7 @@ use crate::failure::{Failure, problem};
 /// The file that marks the root and holds every pin.
 pub const PINS: &str = "versions.env";
 
-/// The root of a workspace: the folder that holds [`PINS`].
+/// The root of a workspace: the folder that holds [`PINS`], or of a project that stands in none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspace {
     root: PathBuf,
@@ -29,6 +29,12 @@ impl Workspace {
             let help = "change into a checkout of the platform, or name one with `--project-directory`";
             Failure::new(ExitCode::Usage, problem(codes::NO_WORKSPACE, message, help))
         })
+    }
+
+    /// The folder of a project that stands in no workspace: there are no pins, and what is kept is kept there.
+    #[must_use]
+    pub fn of_project(directory: &Path) -> Self {
+        Self { root: directory.to_owned() }
     }
 
     /// The folder itself, absolute.

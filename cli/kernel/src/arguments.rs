@@ -8,27 +8,30 @@ use clap::{Args, ValueEnum};
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
-    /// A Compose file; later ones are merged over earlier ones [env: KERNEL_FILE, separated by `:`]
+    /// A Compose file; later ones are merged over earlier ones; `-` is standard input [env: COMPOSE_FILE, separated by
+    /// `:` or COMPOSE_PATH_SEPARATOR]
     ///
-    /// Without it: `docker/docker-compose.yml` of the workspace that the working directory is in.
+    /// Without it: `compose.yaml` and the like in this folder or the nearest above it, with its override file; in a
+    /// workspace of the platform, unless another is nearer, `docker/docker-compose.yml`.
     #[arg(short, long = "file", value_name = "FILE", global = true, hide_short_help = true)]
     pub files: Vec<PathBuf>,
 
-    /// A file of NAME=value lines for `${NAME}` in Compose files [env: KERNEL_ENV_FILE, separated by `:`]
+    /// A file of NAME=value lines for `${NAME}` in Compose files [env: COMPOSE_ENV_FILES, separated by `,`]
     ///
-    /// Without it: `versions.env` at the root of the workspace.
+    /// Without it: `.env` of the project, unless COMPOSE_DISABLE_ENV_FILE says otherwise; `versions.env` for the
+    /// platform's own files.
     #[arg(long = "env-file", value_name = "FILE", global = true, hide_short_help = true)]
     pub env_files: Vec<PathBuf>,
 
-    /// The name that the running platform goes by [env: KERNEL_PROJECT_NAME]
+    /// The name that the running project goes by [env: COMPOSE_PROJECT_NAME]
     #[arg(short, long, value_name = "NAME", global = true, hide_short_help = true)]
     pub project_name: Option<String>,
 
-    /// The folder that relative paths in Compose files start from [env: KERNEL_PROJECT_DIRECTORY]
+    /// The folder that Compose files are looked for in and relative paths start from
     #[arg(long, value_name = "DIRECTORY", global = true, hide_short_help = true)]
     pub project_directory: Option<PathBuf>,
 
-    /// Also take the services of this Compose profile; `*` takes all [env: KERNEL_PROFILE, separated by `,`]
+    /// Also take the services of this Compose profile; `*` takes all [env: COMPOSE_PROFILES, separated by `,`]
     #[arg(long = "profile", value_name = "PROFILE", global = true, hide_short_help = true)]
     pub profiles: Vec<String>,
 
@@ -40,13 +43,25 @@ pub struct GlobalArguments {
     #[arg(long, value_name = "N", global = true, hide_short_help = true)]
     pub port_offset: Option<u16>,
 
-    /// How progress is told on stderr [env: KERNEL_PROGRESS] [default: auto]
+    /// How progress is told on stderr [env: KERNEL_PROGRESS, COMPOSE_PROGRESS] [default: auto]
     #[arg(long, value_enum, value_name = "HOW", global = true, hide_short_help = true)]
     pub progress: Option<ProgressChoice>,
 
     /// Whether output is coloured [env: KERNEL_COLOR, NO_COLOR, FORCE_COLOR] [default: auto]
     #[arg(long, value_enum, value_name = "WHEN", global = true, hide_short_help = true)]
     pub color: Option<ColorChoice>,
+
+    /// Whether lines may be rewritten and coloured on stderr, by docker compose's name [env: COMPOSE_ANSI] [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN", global = true, hide_short_help = true)]
+    pub ansi: Option<AnsiChoice>,
+
+    /// How many calls of the engine may run at once; -1 leaves that to `kernel` [env: COMPOSE_PARALLEL_LIMIT] [default: -1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, global = true, hide_short_help = true)]
+    pub parallel: Option<i64>,
+
+    /// Also take networks, volumes, secrets and configs that no service uses
+    #[arg(long, global = true, hide_short_help = true)]
+    pub all_resources: bool,
 
     /// Tell more; twice tells everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true, hide_short_help = true)]
@@ -90,7 +105,20 @@ pub enum ProgressChoice {
     /// One JSON object per line
     Json,
     /// Nothing
+    #[value(alias = "none")]
     Quiet,
+}
+
+/// Whether lines may be rewritten and coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AnsiChoice {
+    /// On a terminal that can
+    #[default]
+    Auto,
+    /// Not at all: plain lines without colour
+    Never,
+    /// Even into a pipe
+    Always,
 }
 
 /// When output is coloured.

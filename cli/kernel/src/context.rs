@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use kernel_compose::Skip;
+use kernel_core::diagnostic::Diagnostic;
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
+use kernel_core::source::Sources;
 use kernel_ops::Failure;
 use kernel_ops::load::{LoadSettings, Platform};
 use kernel_report::diagnostics;
@@ -49,26 +52,34 @@ impl Context {
             project_directory: self.settings.project_directory.clone(),
             profiles: self.settings.profiles.clone(),
             environment: self.environment.variables.clone(),
+            services: Vec::new(),
+            all_resources: self.settings.all_resources,
+            skip: Skip::default(),
         }
     }
 
     /// Tells the warnings of a load.
     pub fn warn(&self, platform: &Platform) {
+        self.tell_warnings(&platform.warnings, &platform.sources);
+    }
+
+    /// Tells warnings that point into these texts.
+    pub fn tell_warnings(&self, warnings: &[Diagnostic], sources: &Sources) {
         match self.settings.progress {
             Progress::Quiet => {}
             Progress::Json => {
-                for warning in &platform.warnings {
+                for warning in warnings {
                     let line = serde_json::json!({
                         "schema": "kernel.diagnostic/v1",
                         "at_ms": self.elapsed_ms(),
-                        "diagnostic": diagnostics::to_json(warning, &platform.sources),
+                        "diagnostic": diagnostics::to_json(warning, sources),
                     });
                     output::say(&format!("{line}\n"));
                 }
             }
             Progress::Tty | Progress::Plain => {
                 let look = self.settings.conversation;
-                output::say(&diagnostics::render(&platform.warnings, &platform.sources, look));
+                output::say(&diagnostics::render(warnings, sources, look));
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// What the program was started in.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,7 @@ impl Environment {
             .collect();
         Self {
             variables,
-            working_directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            working_directory: working_directory(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
             columns: rustix::termios::tcgetwinsize(std::io::stderr())
@@ -44,4 +45,18 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
+}
+
+/// The name by which the shell came here when that is still true, so that a link in it keeps its name, as docker compose
+/// has it; else the one that the system gives.
+fn working_directory() -> PathBuf {
+    let same = |path: &Path| {
+        let (here, there) = (std::fs::metadata("."), std::fs::metadata(path));
+        matches!((here, there), (Ok(here), Ok(there)) if here.dev() == there.dev() && here.ino() == there.ino())
+    };
+    let named = std::env::var_os("PWD").map(PathBuf::from);
+    named
+        .filter(|path| path.is_absolute() && same(path))
+        .or_else(|| std::env::current_dir().ok())
+        .unwrap_or_else(|| PathBuf::from("."))
 }

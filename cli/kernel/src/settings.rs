@@ -7,16 +7,16 @@ use clap::ValueEnum;
 use kernel_core::diagnostic::Diagnostic;
 use kernel_report::Look;
 
-use crate::arguments::{ColorChoice, EngineChoice, GlobalArguments, ProgressChoice};
+use crate::arguments::{AnsiChoice, ColorChoice, EngineChoice, GlobalArguments, ProgressChoice};
 use crate::codes::BAD_VARIABLE;
 use crate::environment::Environment;
 
 /// What holds for every command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Compose files as named; empty means the workspace's own.
+    /// Compose files as named; empty means that they are looked for.
     pub files: Vec<PathBuf>,
-    /// Environment files as named; empty means `versions.env` of the workspace.
+    /// Environment files as named; empty means the default.
     pub env_files: Vec<PathBuf>,
     /// The project's name, when given.
     pub project_name: Option<String>,
@@ -28,6 +28,12 @@ pub struct Settings {
     pub engine: EngineChoice,
     /// Added to every published port.
     pub port_offset: u16,
+    /// How many calls of the engine may run at once. `None`: as many as are good for it.
+    pub parallel: Option<usize>,
+    /// Networks, volumes, secrets and configs that no service uses are taken too.
+    pub all_resources: bool,
+    /// Whether `--quiet` was typed.
+    pub quiet: bool,
     /// How progress is told. Never `Auto`.
     pub progress: Progress,
     /// What stdout can show.
@@ -63,9 +69,14 @@ impl Settings {
     pub fn resolve(arguments: &GlobalArguments, environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let engine = choice(arguments.engine, environment, "KERNEL_ENGINE", &mut problems);
-        let progress = choice(arguments.progress, environment, "KERNEL_PROGRESS", &mut problems);
+        let named =
+            if environment.get("KERNEL_PROGRESS").is_some() { "KERNEL_PROGRESS" } else { "COMPOSE_PROGRESS" };
+        let progress = choice(arguments.progress, environment, named, &mut problems);
+        let ansi = choice(arguments.ansi, environment, "COMPOSE_ANSI", &mut problems);
+        let parallel = parallel(arguments.parallel, environment, &mut problems);
         let color = choice(arguments.color, environment, "KERNEL_COLOR", &mut problems);
         let port_offset = port_offset(arguments.port_offset, environment, &mut problems);
+        let (progress, color) = with_ansi(ansi, progress, color, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -76,16 +87,17 @@ impl Settings {
             width: if terminal { environment.columns } else { None },
         };
         Ok(Self {
-            files: listed(&arguments.files, environment, "KERNEL_FILE", ':'),
-            env_files: listed(&arguments.env_files, environment, "KERNEL_ENV_FILE", ':'),
-            project_name: arguments.project_name.clone().or_else(|| text(environment, "KERNEL_PROJECT_NAME")),
-            project_directory: arguments
-                .project_directory
-                .clone()
-                .or_else(|| text(environment, "KERNEL_PROJECT_DIRECTORY").map(PathBuf::from)),
-            profiles: listed(&arguments.profiles, environment, "KERNEL_PROFILE", ','),
+            // Their variables may also stand in an env file, so finding the files is what reads them.
+            files: arguments.files.clone(),
+            env_files: arguments.env_files.clone(),
+            project_name: arguments.project_name.clone(),
+            project_directory: arguments.project_directory.clone(),
+            profiles: arguments.profiles.clone(),
             engine,
             port_offset,
+            parallel,
+            all_resources: arguments.all_resources,
+            quiet: arguments.quiet,
             progress: if arguments.quiet { Progress::Quiet } else { decide(progress, environment) },
             answer: look(environment.stdout_is_terminal),
             conversation: look(environment.stderr_is_terminal),
@@ -109,6 +121,33 @@ fn decide(choice: ProgressChoice, environment: &Environment) -> Progress {
             if living { Progress::Tty } else { Progress::Plain }
         }
     }
+}
+
+/// `--ansi` says both how progress and how colours are shown, where nothing more exact was said.
+fn with_ansi(
+    ansi: AnsiChoice,
+    progress: ProgressChoice,
+    color: ColorChoice,
+    problems: &mut Vec<Diagnostic>,
+) -> (ProgressChoice, ColorChoice) {
+    let (wanted, refused, colored) = match ansi {
+        AnsiChoice::Auto => return (progress, color),
+        AnsiChoice::Never => (ProgressChoice::Plain, ProgressChoice::Tty, ColorChoice::Never),
+        AnsiChoice::Always => (ProgressChoice::Tty, ProgressChoice::Plain, ColorChoice::Always),
+    };
+    if progress == refused {
+        let (ansi, shown) =
+            if refused == ProgressChoice::Tty { ("never", "tty") } else { ("always", "plain") };
+        problems.push(
+            Diagnostic::error(
+                BAD_VARIABLE,
+                format!("`--progress {shown}` and `--ansi {ansi}` exclude each other"),
+            )
+            .help("keep one of them; COMPOSE_ANSI and COMPOSE_PROGRESS say the same as the options"),
+        );
+    }
+    let progress = if progress == ProgressChoice::Auto { wanted } else { progress };
+    (progress, if color == ColorChoice::Auto { colored } else { color })
 }
 
 /// The flag or `KERNEL_COLOR` first; then `NO_COLOR` before `FORCE_COLOR` before what the terminal is.
@@ -136,19 +175,6 @@ fn unicode(environment: &Environment) -> bool {
 
 fn text(environment: &Environment, name: &str) -> Option<String> {
     environment.get(name).map(str::to_owned)
-}
-
-fn listed<T: Clone + From<String>>(
-    flags: &[T],
-    environment: &Environment,
-    name: &str,
-    separator: char,
-) -> Vec<T> {
-    if !flags.is_empty() {
-        return flags.to_vec();
-    }
-    let parts = environment.get(name).unwrap_or_default().split(separator);
-    parts.map(str::trim).filter(|part| !part.is_empty()).map(|part| T::from(part.to_owned())).collect()
 }
 
 fn choice<T: ValueEnum + Default>(
@@ -191,6 +217,25 @@ fn port_offset(flag: Option<u16>, environment: &Environment, problems: &mut Vec<
     })
 }
 
+/// Numbers below one mean no limit.
+fn parallel(flag: Option<i64>, environment: &Environment, problems: &mut Vec<Diagnostic>) -> Option<usize> {
+    let limit = match (flag, environment.get("COMPOSE_PARALLEL_LIMIT")) {
+        (Some(flag), _) => flag,
+        (None, None) => return None,
+        (None, Some(value)) => value.parse().unwrap_or_else(|_| {
+            problems.push(
+                Diagnostic::error(
+                    BAD_VARIABLE,
+                    format!("COMPOSE_PARALLEL_LIMIT is `{value}`, which is no whole number"),
+                )
+                .help("set it to how many calls of the engine may run at once"),
+            );
+            0
+        }),
+    };
+    usize::try_from(limit).ok().filter(|limit| *limit > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,23 +258,18 @@ mod tests {
     fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
         let typed = GlobalArguments {
             engine: Some(EngineChoice::Local),
-            files: vec!["typed.yml".into()],
             port_offset: Some(7),
             ..GlobalArguments::default()
         };
-        let variables =
-            [("KERNEL_ENGINE", "docker"), ("KERNEL_FILE", "a.yml:b.yml"), ("KERNEL_PORT_OFFSET", "100")];
+        let variables = [("KERNEL_ENGINE", "docker"), ("KERNEL_PORT_OFFSET", "100")];
         let settings = resolve(&typed, &variables);
         assert_eq!((settings.engine, settings.port_offset), (EngineChoice::Local, 7));
-        assert_eq!(settings.files, [PathBuf::from("typed.yml")]);
 
         let settings = resolve(&GlobalArguments::default(), &variables);
         assert_eq!((settings.engine, settings.port_offset), (EngineChoice::Docker, 100));
-        assert_eq!(settings.files, [PathBuf::from("a.yml"), PathBuf::from("b.yml")]);
 
         let settings = resolve(&GlobalArguments::default(), &[("KERNEL_ENGINE", "")]);
         assert_eq!((settings.engine, settings.port_offset), (EngineChoice::Auto, 0));
-        assert_eq!(settings.files, Vec::<PathBuf>::new());
     }
 
     #[test]
@@ -253,6 +293,34 @@ mod tests {
         assert_eq!(progress(true, &[("TERM", "dumb")]), Progress::Plain);
         assert_eq!(progress(false, &[]), Progress::Plain);
         assert_eq!(progress(true, &[("KERNEL_PROGRESS", "json")]), Progress::Json);
+    }
+
+    #[test]
+    fn docker_compose_variables_are_honoured() {
+        let progress = |variables: &[(&str, &str)]| resolve(&GlobalArguments::default(), variables).progress;
+        assert_eq!(progress(&[("COMPOSE_PROGRESS", "json")]), Progress::Json);
+        assert_eq!(progress(&[("COMPOSE_PROGRESS", "none")]), Progress::Quiet);
+        assert_eq!(progress(&[("COMPOSE_PROGRESS", "json"), ("KERNEL_PROGRESS", "quiet")]), Progress::Quiet);
+        let always = resolve(&GlobalArguments::default(), &[("COMPOSE_ANSI", "always"), ("NO_COLOR", "1")]);
+        assert_eq!((always.progress, always.conversation.color), (Progress::Tty, true));
+        let parallel =
+            |value| resolve(&GlobalArguments::default(), &[("COMPOSE_PARALLEL_LIMIT", value)]).parallel;
+        assert_eq!((parallel("4"), parallel("-1"), parallel("0")), (Some(4), None, None));
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_told() {
+        let arguments = GlobalArguments { ansi: Some(AnsiChoice::Never), ..GlobalArguments::default() };
+        let variables = [("COMPOSE_PROGRESS", "tty"), ("COMPOSE_PARALLEL_LIMIT", "many")];
+        let problems = Settings::resolve(&arguments, &environment(&variables)).unwrap_err();
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "COMPOSE_PARALLEL_LIMIT is `many`, which is no whole number",
+                "`--progress tty` and `--ansi never` exclude each other"
+            ]
+        );
     }
 
     #[test]

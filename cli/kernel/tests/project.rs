@@ -18,7 +18,7 @@ fn config_prints_the_project_as_it_is_understood() {
     let json = workspace.run(&["config", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["services"]["db"]["image"], "postgres:17-alpine");
-    assert_eq!(workspace.run(&["config", "-o", "name"]).stdout, "db\nweb\n");
+    assert_eq!(workspace.run(&["config", "--services"]).stdout, "db\nweb\n");
     let other = workspace.run(&["-p", "other", "config"]);
     assert!(other.stdout.contains("name: other\n"), "{}", other.stdout);
     assert!(!workspace.root().join(".kernel").exists(), "reading writes nothing");
@@ -86,7 +86,7 @@ fn diagnostics_can_be_read_by_programs() {
 fn without_a_workspace_it_is_said_what_to_do() {
     let output = run(&["ps"]);
     assert_eq!(output.code, 2);
-    assert!(output.stderr.contains("K-OPS-001") && output.stderr.contains("--project-directory"));
+    assert!(output.stderr.contains("K-COMPOSE-034") && output.stderr.contains("--project-directory"));
 }
 
 #[test]

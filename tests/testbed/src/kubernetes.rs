@@ -31,6 +31,7 @@ pub use self::client::{Ran, connect, is_rolled_out, run_in_pod};
 pub use self::module::generate as generate_module;
 use self::network::Node;
 pub use self::network::{LINK, NODE_ADDRESS, RANGE};
+use self::parts::Needs;
 pub use self::parts::Part;
 pub use self::simulated::{Fate, SimulatedNode};
 pub use self::workload::image as workload_image;
@@ -243,12 +244,11 @@ impl Cluster {
         self.lay_out(&programs, &debian)?;
         self.node.make().await?;
         cgroups::make()?;
-        for part in Part::ALL.into_iter().filter(|part| !part.needs_api()) {
-            self.start(part)?;
-        }
+        self.start_all(Needs::Nothing)?;
         let images = async {
             let archives = workload::write_archives(&programs.join("workload"), &self.layout.folder)?;
             self.wait_for("containerd", async || self.containerd_answers().await).await?;
+            self.start_all(Needs::Containerd)?;
             for archive in &archives {
                 self.load_image(archive).await?;
             }
@@ -259,14 +259,16 @@ impl Cluster {
             self.wait_for("the API", async || is_ready(&client).await).await?;
             say("the API is ready");
             allow_dns(&client).await?;
-            for part in Part::ALL.into_iter().filter(|part| part.needs_api()) {
-                self.start(part)?;
-            }
+            self.start_all(Needs::Api)?;
             self.wait_for("the node", async || is_node_ready(&client).await).await
         };
         tokio::try_join!(images, api)?;
         say("the node is ready");
         self.prove().await
+    }
+
+    fn start_all(&self, needs: Needs) -> Result<(), Failure> {
+        Part::ALL.into_iter().filter(|part| part.needs() == needs).try_for_each(|part| self.start(part))
     }
 
     fn lay_out(&self, programs: &Path, debian: &Path) -> Result<(), Failure> {

@@ -108,10 +108,8 @@ impl Combiner<'_> {
             Some(written) if !written.is_empty() => path::absolute(base.directory, written),
             _ => path::parent(first).to_owned(),
         };
-        let environment = match self.environment {
-            Some(outer) => Some(self.environment_of(outer, &env_files, &directory, base, place)),
-            None => None,
-        };
+        let environment =
+            self.environment.map(|outer| self.environment_of(outer, &env_files, &directory, base, place));
 
         let sources: Vec<_> =
             paths.iter().filter_map(|path| self.text(path, place, codes::INCLUDE)).collect();

@@ -65,7 +65,10 @@ impl Normaliser<'_> {
     }
 
     pub(super) fn env_files(&mut self, node: Node, table: &'static [Attribute]) -> Option<Node> {
-        let node = short::listed(node);
+        // One file may be named by several paths.
+        let node = unique_by(short::listed(node), |file| {
+            file.as_text().map(str::to_owned).or_else(|| text(file, "path"))
+        });
         let span = node.span;
         let Value::Sequence(items) = node.value else {
             return self.wrong_shape(&node, "a text or a list");
@@ -88,7 +91,7 @@ impl Normaliser<'_> {
             }
             self.place.up();
         }
-        Some(unique_by(Node::new(Value::Sequence(files), span), |file| text(file, "path")))
+        Some(Node::new(Value::Sequence(files), span))
     }
 
     fn object_or(&mut self, node: Node, wanted: &str, table: &'static [Attribute]) -> Option<Node> {

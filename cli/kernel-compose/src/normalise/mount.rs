@@ -96,11 +96,8 @@ impl Normaliser<'_> {
             let help = "add `target: PATH`";
             return self.bad_value(span, "the target of the mount is missing", "no `target`", help);
         };
-        if !self.paths() {
-            return Some(mount);
-        }
-        let source = text(&mount, "source");
-        if bind && source.is_none() {
+        let source = text(&mount, "source").filter(|_| self.paths());
+        if bind && source.is_none() && self.paths() {
             let help = "add `source: PATH`";
             return self.bad_value(span, "the source of the bind mount is missing", "no `source`", help);
         }

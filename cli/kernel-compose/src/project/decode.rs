@@ -38,6 +38,10 @@ pub fn decode(
         volumes: resources("volumes"),
         secrets: resources("secrets"),
         configs: resources("configs"),
+        default_platform: environment
+            .get("DOCKER_DEFAULT_PLATFORM")
+            .filter(|platform| !platform.is_empty())
+            .map(str::to_owned),
         kernel: KernelSettings {
             generate: texts(model.get("x-kernel").and_then(|kernel| kernel.get("generate"))),
         },

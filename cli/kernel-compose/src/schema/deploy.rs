@@ -12,9 +12,9 @@ pub const DEPLOY: &[Attribute] = &[
     attribute("endpoint_mode", TEXT),
     attribute("labels", LABELS),
     attribute("mode", TEXT),
-    attribute("placement", Object(PLACEMENT)).always(),
+    attribute("placement", Object(PLACEMENT)).kept(),
     attribute("replicas", INTEGER).always(),
-    attribute("resources", Object(RESOURCES)).always(),
+    attribute("resources", Object(RESOURCES)).kept(),
     attribute("restart_policy", Object(RESTART_POLICY)).always(),
     attribute("rollback_config", Object(UPDATE)).always(),
     attribute("update_config", Object(UPDATE)).always(),
@@ -94,7 +94,7 @@ const ACTIONS: &[&str] = &["rebuild", "sync", "restart", "sync+restart", "sync+e
 
 const WATCH: &[Attribute] = &[
     attribute("action", Scalar(Accepts::TEXT, Reads::Word(ACTIONS))).required().always(),
-    attribute("exec", Object(HOOK)).always(),
+    attribute("exec", Object(HOOK)).kept(),
     attribute("ignore", ONE_OR_MORE),
     attribute("include", ONE_OR_MORE),
     attribute("initial_sync", Scalar(Accepts::BOOLEAN, Reads::Boolean)),

@@ -22,7 +22,7 @@ pub const NETWORK: &[Attribute] = &[
     attribute("enable_ipv6", BOOLEAN).always(),
     attribute("external", External(EXTERNAL)),
     attribute("internal", BOOLEAN),
-    attribute("ipam", Object(IPAM)).always(),
+    attribute("ipam", Object(IPAM)).kept(),
     attribute("labels", LABELS),
     attribute("name", TEXT),
 ];

@@ -42,7 +42,7 @@ pub const SERVICE: &[Attribute] = &[
     attribute("dns_search", MERGED_LIST),
     attribute("domainname", TEXT),
     attribute("entrypoint", Command).always(),
-    attribute("env_file", Shape::EnvFiles(ENV_FILE)),
+    attribute("env_file", Shape::EnvFiles(ENV_FILE)).never(),
     attribute("environment", VARIABLES),
     attribute("expose", Shape::Texts(EXPOSE)),
     // Judged where it is followed; it stays only where that came to nothing.
@@ -57,7 +57,7 @@ pub const SERVICE: &[Attribute] = &[
     attribute("init", BOOLEAN).always(),
     attribute("ipc", TEXT),
     attribute("isolation", TEXT),
-    attribute("label_file", Shape::Texts(LABEL_FILES)),
+    attribute("label_file", Shape::Texts(LABEL_FILES)).never(),
     attribute("labels", LABELS),
     attribute("links", MERGED_SET),
     attribute("logging", Logging(LOGGING)).always(),

@@ -153,7 +153,11 @@ fn compare(
         _ if reference == ours => {}
         _ => {
             let shown = |side: Option<&Value>| side.map_or("nothing".to_owned(), Value::to_string);
-            found.push(format!("{place}: docker compose has {}, and this has {}", shown(reference), shown(ours)));
+            found.push(format!(
+                "{place}: docker compose has {}, and this has {}",
+                shown(reference),
+                shown(ours)
+            ));
         }
     }
 }

@@ -61,6 +61,18 @@ impl<'a> Scan<'a> {
                 self.variables(start, line);
                 self.copied_value(start, line);
             }
+            Kind::Program => self.texts(start, line),
+        }
+    }
+
+    /// `"NAME"` of a program.
+    fn texts(&mut self, start: usize, line: &str) {
+        for pin in self.pins.iter() {
+            let text = format!("\"{}\"", pin.name);
+            for (at, _) in line.match_indices(text.as_str()) {
+                let span = self.span(start + at + 1, pin.name.len());
+                self.found.uses.push(Use { name: pin.name.clone(), span });
+            }
         }
     }
 

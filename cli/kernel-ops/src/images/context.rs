@@ -44,10 +44,10 @@ fn ignore(build: &Dockerfile, dockerfile: &Path) -> Result<Ignore, EngineError> 
     for path in [PathBuf::from(own), build.context.join(".dockerignore")] {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                return Ignore::parse(&text).map_err(|problem| {
-                    let message = format!("`{}`: {}", path.display(), problem.message);
+                return Ignore::parse(&text).map_err(|bad| {
+                    let message = format!("{}:{}: `{}` is no pattern", path.display(), bad.line, bad.text);
                     EngineError::new(codes::IMAGE_CONTEXT, ExitCode::Usage, message)
-                        .help(problem.help.unwrap_or_default())
+                        .help("see Docker's rules for `.dockerignore`")
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -70,10 +70,8 @@ fn files(context: &Path, ignore: &Ignore, dockerfile: &str) -> io::Result<Vec<St
             };
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             let hidden = ignore.hides(&path);
-            if entry.file_type()?.is_dir() {
-                if !hidden || ignore.may_show_below(&path) {
-                    folders.push(path.clone());
-                }
+            if entry.file_type()?.is_dir() && (!hidden || ignore.may_show_below(&path)) {
+                folders.push(path.clone());
             }
             if !hidden && path != dockerfile {
                 found.push(path);

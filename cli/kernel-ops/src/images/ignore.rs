@@ -1,14 +1,19 @@
 //! `.dockerignore`: which files of a folder a build may see, by the rules of Docker's own matcher.
 
-use kernel_core::event::Problem;
 use regex::Regex;
-
-use crate::codes;
-use crate::failure::problem;
 
 /// The rules of one file; the last one that fits decides.
 #[derive(Clone, Debug, Default)]
 pub struct Ignore(Vec<Rule>);
+
+/// A line that is no pattern.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadPattern {
+    /// Its number, from one.
+    pub line: usize,
+    /// The line as it is written.
+    pub text: String,
+}
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -23,7 +28,7 @@ impl Ignore {
     ///
     /// # Errors
     /// When a line is no pattern.
-    pub fn parse(text: &str) -> Result<Self, Problem> {
+    pub fn parse(text: &str) -> Result<Self, BadPattern> {
         let mut rules = Vec::new();
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             if line.starts_with('#') {
@@ -39,10 +44,9 @@ impl Ignore {
             if pattern.is_empty() {
                 continue;
             }
-            let regex = expression(&pattern).and_then(|regex| Regex::new(&regex).ok()).ok_or_else(|| {
-                let message = format!("line {} of the ignore file is no pattern: `{line}`", number + 1);
-                problem(codes::IMAGE_CONTEXT, message, "see Docker's rules for `.dockerignore`")
-            })?;
+            let regex = expression(&pattern)
+                .and_then(|regex| Regex::new(&regex).ok())
+                .ok_or_else(|| BadPattern { line: number + 1, text: line.to_owned() })?;
             rules.push(Rule { pattern: regex, text: pattern, seen });
         }
         Ok(Self(rules))
@@ -134,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_pattern_is_told_with_its_number() {
-        let problem = Ignore::parse("a\n[x\n").unwrap_err();
-        assert!(problem.message.starts_with("line 2 "), "{}", problem.message);
+        let bad = Ignore::parse("a\n[x\n").unwrap_err();
+        assert_eq!(bad, BadPattern { line: 2, text: "[x".to_owned() });
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl<'a> Maker<'a> {
         })
     }
 
-    async fn from_package(
+    async fn make_from_package(
         &self,
         target: &Target,
         package: &str,
@@ -167,7 +167,7 @@ impl<'a> Maker<'a> {
         Ok(made)
     }
 
-    async fn from_dockerfile(
+    async fn make_from_dockerfile(
         &self,
         target: &Target,
         dockerfile: &Dockerfile,
@@ -233,9 +233,9 @@ impl Engine for Maker<'_> {
                 let target = &self.targets[service];
                 let _turn = self.turns.acquire().await;
                 let made = match &target.source {
-                    Source::Package(package) => self.from_package(target, package, context).await?,
+                    Source::Package(package) => self.make_from_package(target, package, context).await?,
                     Source::Dockerfile(dockerfile) => {
-                        self.from_dockerfile(target, dockerfile, context).await?
+                        self.make_from_dockerfile(target, dockerfile, context).await?
                     }
                 };
                 context.progress(made.result.word(), None, None);

@@ -31,7 +31,7 @@ pub struct Arguments {
 /// Takes it down.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let settings = context.load_settings();
-    let workspace = load::workspace(&settings)?;
+    let workspace = load::place(&settings);
     let name = name(&settings)?;
     let change = work::run(context, async |surroundings| {
         let workspace: &Workspace = &workspace;

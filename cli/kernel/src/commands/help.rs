@@ -20,11 +20,15 @@ Examples:
 const ENVIRONMENT: &str = "\
 A flag wins over its variable, a variable over the default. An empty variable counts as not set.
 
-  KERNEL_FILE               Compose files, separated by `:`                     --file
-  KERNEL_ENV_FILE           files for interpolation, separated by `:`           --env-file
-  KERNEL_PROJECT_NAME       the name of the running platform                    --project-name
-  KERNEL_PROJECT_DIRECTORY  the folder that relative paths start from           --project-directory
-  KERNEL_PROFILE            Compose profiles, separated by `,`                  --profile
+  COMPOSE_FILE              Compose files, separated by COMPOSE_PATH_SEPARATOR  --file
+  COMPOSE_PATH_SEPARATOR    what stands between Compose files, else `:`
+  COMPOSE_ENV_FILES         files for interpolation, separated by `,`           --env-file
+  COMPOSE_DISABLE_ENV_FILE  true: the project's `.env` is not read
+  COMPOSE_PROJECT_NAME      the name of the running project                     --project-name
+  COMPOSE_PROFILES          Compose profiles, separated by `,`                  --profile
+  COMPOSE_PROGRESS          as KERNEL_PROGRESS, which wins                      --progress
+  COMPOSE_ANSI              auto, never or always                               --ansi
+  COMPOSE_PARALLEL_LIMIT    how many calls of the engine may run at once        --parallel
   KERNEL_ENGINE             auto, docker or local                               --engine
   KERNEL_PORT_OFFSET        added to every published port                       --port-offset
   KERNEL_PROGRESS           auto, tty, plain, json or quiet                     --progress

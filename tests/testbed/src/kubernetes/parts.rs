@@ -9,6 +9,17 @@ use super::network::{NODE_ADDRESS, Node, SERVICES};
 use super::{Layout, NODE, configuration};
 use crate::failure::{Failure, because};
 
+/// What has to answer before a program can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// containerd.
+    Containerd,
+    /// The API.
+    Api,
+}
+
 /// One program of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
@@ -70,9 +81,14 @@ impl Part {
         format!("kubernetes-{}", name.strip_prefix("kube-").unwrap_or(name))
     }
 
-    /// Whether it is started only when the API is ready. The others wait by themselves for what they need.
-    pub(super) const fn needs_api(self) -> bool {
-        matches!(self, Self::ControllerManager | Self::Scheduler | Self::Proxy | Self::Dns)
+    /// What has to answer before it is started. Beyond that, each waits by itself for what it needs.
+    pub(super) const fn needs(self) -> Needs {
+        match self {
+            Self::Etcd | Self::ApiServer | Self::Containerd => Needs::Nothing,
+            // It asks containerd once and ends when nobody answers.
+            Self::Kubelet => Needs::Containerd,
+            Self::ControllerManager | Self::Scheduler | Self::Proxy | Self::Dns => Needs::Api,
+        }
     }
 
     /// How long it may take to end by itself when one stops it alone, as a fault. The whole cluster is not waited for.
