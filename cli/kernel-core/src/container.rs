@@ -99,6 +99,8 @@ pub struct DesiredContainer {
     pub platform: Option<String>,
     /// When the image is fetched.
     pub pull: Pull,
+    /// It can be built here, so it is never fetched because it is missing.
+    pub builds: bool,
     /// How many.
     pub scale: u32,
     /// What their names begin with; a number follows.

@@ -214,6 +214,7 @@ fn apply(plan: &Plan, desired: &mut Desired, observed: &mut Observed) {
                 assert!(!observed.items[index].state.is_alive(), "{step}: it runs");
                 observed.items.remove(index);
             }
+            Action::Call(call) => panic!("{call}: nothing of this is a container"),
             Action::RemoveProject { data } => {
                 assert!(observed.items.iter().all(|item| !item.state.is_alive()), "{step}\n{plan}");
                 *observed = Observed { data: observed.data && !data, ..Observed::default() };

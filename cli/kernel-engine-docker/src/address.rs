@@ -8,7 +8,8 @@ use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 use serde_json::Value as Json;
 
-use crate::{codes, hash};
+use crate::codes;
+use crate::digest::sha256;
 
 /// Where an Engine listens when nothing says where.
 const USUAL: &str = "unix:///var/run/docker.sock";
@@ -70,7 +71,7 @@ impl Address {
 
     /// The Engine of a context that `docker context create` wrote.
     fn of_context(configuration: &Path, name: &str) -> Result<Self, EngineError> {
-        let folder = hash::digest(name);
+        let folder = sha256(name);
         let path = configuration.join("contexts/meta").join(&folder).join("meta.json");
         let read = std::fs::read_to_string(&path).map_err(|error| {
             refusal(format!("the Docker context `{name}` can't be read from `{}`: {error}", path.display()))
@@ -187,7 +188,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().to_str().unwrap();
         let docker = folder.path().join(".docker");
-        let meta = docker.join("contexts/meta").join(hash::digest("far"));
+        let meta = docker.join("contexts/meta").join(sha256("far"));
         std::fs::create_dir_all(&meta).unwrap();
         std::fs::write(docker.join("config.json"), r#"{ "currentContext": "far" }"#).unwrap();
         let context = r#"{ "Name": "far", "Endpoints": { "docker": { "Host": "tcp://far:2375" } } }"#;

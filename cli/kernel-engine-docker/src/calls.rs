@@ -24,7 +24,8 @@ use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
 use crate::trouble::{is_missing, trouble};
-use crate::{codes, credentials, hash, observe};
+use crate::digest::sha256;
+use crate::{codes, credentials, observe};
 
 /// Carries out calls, as many at once as the Engine can stand.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ impl Calls {
             config = config.map(|text| text.replace(&place, &id));
         }
         let mut labels = Vec::new();
-        labels.extend(config.map(|text| (HASH_LABEL, hash::digest(&text))));
+        labels.extend(config.map(|text| (HASH_LABEL, sha256(&text))));
         if body.pointer(&format!("/Labels/{IMAGE_LABEL}")).is_none() {
             let image = observe::image(&self.docker, &create.image).await?;
             labels.extend(image.map(|(_, image)| (IMAGE_LABEL, image.id)));

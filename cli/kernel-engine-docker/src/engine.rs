@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bollard::Docker;
 use kernel_compose::Project;
+use kernel_core::container::Pull;
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::event::LogLine;
 use kernel_core::exit::ExitCode;
+use kernel_core::name::ServiceName;
 use kernel_core::plan::{Action, Plan, Step, Subject};
 use kernel_core::unit::{Desired, DesiredKind, Observed};
 use kernel_engine::{Context, Engine, EngineError};
@@ -20,8 +23,9 @@ use crate::logs::{self, LogRequest};
 use crate::memory::Memory;
 use crate::observe::{self, Look};
 use crate::settings::DockerSettings;
+use crate::trouble::{is_missing, trouble};
 use crate::watch::Watch;
-use crate::{codes, foresee, labels, project};
+use crate::{calls, codes, foresee, labels, project};
 
 /// How long one request may take, in seconds. Steps have deadlines of their own.
 const LIMIT: u64 = 60 * 60;
@@ -46,6 +50,17 @@ pub struct DockerEngine {
     memory: Memory,
     /// The images that the project needs, once that is known.
     images: Mutex<BTreeSet<String>>,
+}
+
+/// What has to be done about images before anything can be planned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageNeeds {
+    /// Services whose image has to be built.
+    pub build: BTreeSet<ServiceName>,
+    /// Images that are fetched anew, whether they are there or not.
+    pub refresh: BTreeSet<String>,
+    /// Images that are not there.
+    pub missing: Vec<String>,
 }
 
 impl DockerEngine {
@@ -109,6 +124,47 @@ impl DockerEngine {
                 images.insert(container.image.clone());
             }
         }
+    }
+
+    /// What has to be done about images before anything can be planned.
+    ///
+    /// # Errors
+    /// When the Engine can't be asked.
+    pub async fn needs(&self, desired: &Desired) -> Result<ImageNeeds, EngineError> {
+        let mut needs = ImageNeeds::default();
+        for item in &desired.items {
+            let DesiredKind::Container(container) = &item.kind else { continue };
+            let found = self.docker.inspect_image(&container.image).await;
+            let found = match found {
+                Ok(image) => Some(image),
+                Err(error) if is_missing(&error) => None,
+                Err(error) => return Err(trouble("asking the Engine for its images", error)),
+            };
+            let tagged = found.as_ref().and_then(|image| image.metadata.as_ref()?.last_tag_time);
+            let age = tagged.and_then(|time| SystemTime::from(time).elapsed().ok());
+            let too_old = match container.pull {
+                Pull::Always => true,
+                Pull::Older(limit) => found.is_none() || age.is_some_and(|age| age > limit),
+                _ => false,
+            };
+            if container.builds && (found.is_none() || container.pull == Pull::Build) {
+                needs.build.insert(item.name.clone());
+            } else if too_old && !container.builds {
+                needs.refresh.insert(container.image.clone());
+            }
+            if found.is_none() {
+                needs.missing.push(container.image.clone());
+            }
+        }
+        Ok(needs)
+    }
+
+    /// Fetches an image, whether it is there or not.
+    ///
+    /// # Errors
+    /// When it can't be had.
+    pub async fn pull(&self, image: &str) -> Result<(), EngineError> {
+        calls::pull(&self.docker, image, None, &|_| ()).await
     }
 
     /// Gives lines of logs to `take`, merged by time; with `follow`, until the future is dropped.

@@ -1,24 +1,24 @@
 //! From a Compose project to the containers that it means.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel_compose::project::{Condition as ComposeCondition, Reference, Resource, Restart, Test};
 use kernel_compose::tree::{Node, Value as NodeValue};
-use kernel_compose::{Project, Service, render};
+use kernel_compose::{Project, Service, hash, render};
 use kernel_core::container::{
     Body, ContainerFile, DesiredContainer, DesiredNetwork, DesiredVolume, Endpoint, HASH_LABEL, Pull, id_of,
 };
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::name::ServiceName;
-use kernel_core::secret::{Secret, Value};
+use kernel_core::secret::Secret;
 use kernel_core::unit::{Condition, Dependency, Desired, DesiredItem, DesiredKind, Target};
 use serde_json::Value as Json;
 
 use crate::body::{self, FileKind, Surroundings};
 use crate::settings::DockerSettings;
-use crate::{codes, duration, hash, labels};
+use crate::{codes, duration, labels};
 
 /// The containers, networks and volumes of a project, and what people should know about it.
 ///
@@ -45,36 +45,22 @@ struct Maker<'a> {
     project: &'a Project,
     settings: &'a DockerSettings,
     start_interval: bool,
-    /// The whole project as JSON, dollar signs not doubled.
-    model: Json,
+    /// The texts that may not be seen.
     secrets: Arc<[Secret]>,
-    /// What stands in the JSON for a text that a secret went into, and that text.
-    hidden: BTreeMap<String, String>,
     warnings: Vec<Diagnostic>,
     problems: Vec<Diagnostic>,
 }
 
 impl<'a> Maker<'a> {
     fn new(project: &'a Project, settings: &'a DockerSettings, start_interval: bool) -> Self {
-        let mut model = render::json(project);
-        undouble(&mut model);
-        let mut hidden = BTreeMap::new();
-        find_hidden(&project.model, &mut hidden);
-        let mut secrets: BTreeSet<&str> = hidden.values().map(String::as_str).collect();
-        let variables = project.services.values().flat_map(|service| &service.environment);
-        secrets.extend(variables.filter_map(|variable| match &variable.value {
-            Value::Secret(secret) => Some(secret.expose()),
-            Value::Plain(_) => None,
-        }));
+        let mut secrets = BTreeSet::new();
+        find_secrets(&project.model, &mut secrets);
         let secrets = secrets.into_iter().map(Secret::new).collect();
-        reveal(&mut model, &hidden);
         Self {
             project,
             settings,
             start_interval,
-            model,
             secrets,
-            hidden,
             warnings: Vec::new(),
             problems: Vec::new(),
         }
@@ -99,14 +85,8 @@ impl<'a> Maker<'a> {
 
     /// The service as docker compose would print it, with its real values and with the published ports moved.
     fn service_json(&self, service: &Service) -> Option<Json> {
-        let mut json = render::service(self.project, &service.name)?;
-        reveal(&mut json, &self.hidden);
-        if let Some(variables) = json.get_mut("environment").and_then(Json::as_object_mut) {
-            for variable in &service.environment {
-                variables.insert(variable.name.clone(), variable.value.expose().into());
-            }
-        }
-        capitals(&mut json);
+        let mut json =
+            render::service_with_secrets(self.project.model.get("services")?.get(&service.name)?);
         let offset = self.settings.port_offset;
         if offset > 0
             && let Some(ports) = json.get_mut("ports").and_then(Json::as_array_mut)
@@ -144,10 +124,11 @@ impl<'a> Maker<'a> {
             image,
             platform: service.platform.clone(),
             pull: self.pull(service),
+            builds: service.build.is_some(),
             scale: service.scale,
             name: format!("{project}-{}-", service.name),
             fixed_name: service.container_name.clone(),
-            config: Secret::new(hash::service_text(&with_ids(json))),
+            config: self.config(service),
             body,
             shares: shares(json).into_iter().filter(|other| other != name).collect(),
             networks,
@@ -176,6 +157,17 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// What a container is made from. With ports of its own, another text: docker compose knows nothing of them.
+    fn config(&self, service: &Service) -> Secret {
+        let place = |name: &str| ServiceName::new(name).ok().map(|name| id_of(&name));
+        let text = hash::service_text(self.project, &service.name, &place);
+        let text = text.map_or_else(String::new, |text| text.expose().to_owned());
+        match self.settings.port_offset {
+            0 => Secret::new(text),
+            offset => Secret::new(format!("{text}\nport offset {offset}")),
+        }
+    }
+
     fn container_labels(&self, service: &Service) -> Vec<(String, String)> {
         let needed: Vec<String> = service
             .depends_on
@@ -189,7 +181,7 @@ impl<'a> Maker<'a> {
             (labels::VERSION.to_owned(), labels::COMPOSE_VERSION.to_owned()),
             (labels::ONE_OFF.to_owned(), "False".to_owned()),
             (labels::DEPENDS_ON.to_owned(), needed.join(",")),
-            (labels::WORKING_DIRECTORY.to_owned(), settings.working_directory.clone()),
+            (labels::WORKING_DIRECTORY.to_owned(), self.project.directory.clone()),
             (labels::CONFIG_FILES.to_owned(), settings.config_files.join(",")),
         ];
         if !settings.env_files.is_empty() {
@@ -348,7 +340,7 @@ impl<'a> Maker<'a> {
         resources
             .map(|network| {
                 let json = self.resource_json("networks", network);
-                let hash = hash::network_hash(&json);
+                let hash = hash::network_hash(self.project, &network.key).unwrap_or_default();
                 let labels = self.resource_labels(labels::NETWORK, &network.key, &hash);
                 DesiredNetwork {
                     key: network.key.clone(),
@@ -366,7 +358,7 @@ impl<'a> Maker<'a> {
         resources
             .map(|volume| {
                 let json = self.resource_json("volumes", volume);
-                let hash = hash::volume_hash(&json);
+                let hash = hash::volume_hash(self.project, &volume.key).unwrap_or_default();
                 let labels = self.resource_labels(labels::VOLUME, &volume.key, &hash);
                 DesiredVolume {
                     name: volume.name.clone(),
@@ -378,7 +370,7 @@ impl<'a> Maker<'a> {
     }
 
     fn resource_json(&self, kind: &str, resource: &Resource) -> Json {
-        self.model.get(kind).and_then(|all| all.get(&resource.key)).cloned().unwrap_or(Json::Null)
+        render::resource_with_secrets(&self.project.model, kind, &resource.key).unwrap_or(Json::Null)
     }
 
     fn resource_labels(&self, kind: &str, key: &str, hash: &str) -> Vec<(String, String)> {
@@ -413,39 +405,6 @@ fn shares(json: &Json) -> BTreeSet<ServiceName> {
     spaces.chain(of_volumes).filter_map(|name| ServiceName::new(name).ok()).collect()
 }
 
-/// The service with places for the ids of those that it shares something with: docker compose hashes it with the ids.
-fn with_ids(json: &Json) -> Json {
-    let mut json = json.clone();
-    for mode in ["network_mode", "ipc", "pid"] {
-        let service = json.get(mode).and_then(Json::as_str).and_then(|text| text.strip_prefix("service:"));
-        if let Some(service) = service.and_then(|name| ServiceName::new(name).ok()) {
-            json[mode] = format!("container:{}", id_of(&service)).into();
-        }
-    }
-    if let Some(volumes) = json.get_mut("volumes_from").and_then(Json::as_array_mut) {
-        for volume in volumes {
-            if let Some(text) = volume.as_str() {
-                *volume = body::volume_from(text).into();
-            }
-        }
-    }
-    json
-}
-
-/// In the text that is hashed, two structures have keys with a capital letter.
-fn capitals(json: &mut Json) {
-    let Some(settings) = json.get_mut("blkio_config").and_then(Json::as_object_mut) else { return };
-    for devices in settings.values_mut().filter_map(Json::as_array_mut) {
-        for device in devices.iter_mut().filter_map(Json::as_object_mut) {
-            for (small, capital) in [("path", "Path"), ("rate", "Rate"), ("weight", "Weight")] {
-                if let Some(value) = device.remove(small) {
-                    device.insert(capital.to_owned(), value);
-                }
-            }
-        }
-    }
-}
-
 fn moved(published: &str, offset: u16) -> String {
     let parts = published.split('-').map(|part| {
         part.parse::<u16>().map_or_else(|_| part.to_owned(), |port| port.saturating_add(offset).to_string())
@@ -453,41 +412,16 @@ fn moved(published: &str, offset: u16) -> String {
     parts.collect::<Vec<_>>().join("-")
 }
 
-/// Takes back that dollar signs are doubled.
-fn undouble(value: &mut Json) {
-    match value {
-        Json::String(text) if text.contains("$$") => *text = text.replace("$$", "$"),
-        Json::Array(items) => items.iter_mut().for_each(undouble),
-        Json::Object(entries) => entries.values_mut().for_each(undouble),
-        _ => {}
-    }
-}
-
-/// Finds the texts that a secret went into, by what stands for them.
-fn find_hidden(node: &Node, hidden: &mut BTreeMap<String, String>) {
+/// Finds the texts that a secret went into.
+fn find_secrets<'a>(node: &'a Node, secrets: &mut BTreeSet<&'a str>) {
     match &node.value {
         NodeValue::Scalar(scalar) => {
-            if let Some(template) = scalar.template() {
-                hidden.insert(template.to_owned(), scalar.text().to_owned());
-            }
+            secrets.extend(scalar.template().map(|_| scalar.text()));
         }
-        NodeValue::Sequence(items) => items.iter().for_each(|item| find_hidden(item, hidden)),
+        NodeValue::Sequence(items) => items.iter().for_each(|item| find_secrets(item, secrets)),
         NodeValue::Mapping(mapping) => {
-            mapping.iter().for_each(|entry| find_hidden(&entry.value, hidden));
+            mapping.iter().for_each(|entry| find_secrets(&entry.value, secrets));
         }
         NodeValue::Null => {}
-    }
-}
-
-fn reveal(value: &mut Json, hidden: &BTreeMap<String, String>) {
-    match value {
-        Json::String(text) => {
-            if let Some(real) = hidden.get(text.as_str()) {
-                text.clone_from(real);
-            }
-        }
-        Json::Array(items) => items.iter_mut().for_each(|item| reveal(item, hidden)),
-        Json::Object(entries) => entries.values_mut().for_each(|entry| reveal(entry, hidden)),
-        _ => {}
     }
 }

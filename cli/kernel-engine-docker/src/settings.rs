@@ -9,8 +9,6 @@ use kernel_core::name::ProjectName;
 pub struct DockerSettings {
     /// The project that it is bound to.
     pub project: ProjectName,
-    /// The directory of the project, absolute.
-    pub working_directory: String,
     /// The Compose files, absolute.
     pub config_files: Vec<String>,
     /// The env files that were given by name, absolute.

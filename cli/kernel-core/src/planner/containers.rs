@@ -471,11 +471,11 @@ impl<'a> Planner<'a> {
             if !creates || self.world.images.contains_key(&container.image) {
                 continue;
             }
-            if matches!(container.pull, Pull::Never | Pull::Build) {
+            if matches!(container.pull, Pull::Never) {
                 let (unit, image) = (wanted.item.name.clone(), container.image.clone());
                 return Err(PlanError::MissingImage { unit, image });
             }
-            if !pulls.contains_key(container.image.as_str()) {
+            if !container.builds && !pulls.contains_key(container.image.as_str()) {
                 let (image, platform) = (container.image.clone(), container.platform.clone());
                 let call = Call::PullImage { image: image.clone(), platform };
                 let deadline = self.options.deadlines.build;

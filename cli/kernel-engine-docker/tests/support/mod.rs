@@ -113,7 +113,6 @@ impl Bench {
         let address = Address::find(&|name| (name == "DOCKER_HOST").then(|| host.to_owned())).unwrap();
         let settings = DockerSettings {
             project: self.name.clone(),
-            working_directory: self.folder.path().to_str().unwrap().to_owned(),
             config_files: vec![self.path("compose.yaml").to_str().unwrap().to_owned()],
             env_files: Vec::new(),
             port_offset: 0,

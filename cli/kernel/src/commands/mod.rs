@@ -1,6 +1,6 @@
 //! One file per command, each in the same order: help text, arguments, settings, run.
 
-mod build;
+pub(crate) mod build;
 mod change;
 mod completions;
 mod config;
