@@ -150,7 +150,7 @@ fn what_is_there_is_shown() {
         assert!(ours.starts_with("127.0.0.1:"), "{ours}");
     }
     let told = stack.refusal(&["port", "web", "81"]);
-    assert!(told.contains("K-STACK-002") && told.contains("it publishes 8080/tcp"), "{told}");
+    assert!(told.contains("K-STACK-001") && told.contains("it publishes 8080/tcp"), "{told}");
 
     let top = stack.json(&["top", "web"]);
     let containers = top["containers"].as_array().unwrap();
@@ -211,7 +211,7 @@ fn what_happened_is_told() {
     assert_eq!(actions.iter().filter(|event| **event == of_web("start")).count(), 2, "{actions:?}");
     assert!(actions.iter().all(|(service, _)| service == "web"), "{actions:?}");
     let told = stack.refusal(&["events", "--since", "soon"]);
-    assert!(told.contains("K-STACK-004") && told.contains("`soon`"), "{told}");
+    assert!(told.contains("K-STACK-002") && told.contains("`soon`"), "{told}");
 
     // As it happens: the event is told while the command goes on.
     let mut listening = stack.command(&["events"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -280,7 +280,7 @@ fn programs_run_beside_what_runs_there() {
     });
 
     let told = stack.refusal(&["exec", "nothing", "true"]);
-    assert!(told.contains("K-STACK-002") && told.contains("there are containers of: job, web"), "{told}");
+    assert!(told.contains("K-STACK-001") && told.contains("there are containers of: job, web"), "{told}");
     let told = stack.refusal(&["exec", "--index", "3", "web", "true"]);
     assert!(told.contains("has no container with number 3") && told.contains("1, 2"), "{told}");
     assert!(stack.answer(&["--dry-run", "exec", "web", "touch", "/tmp/dry"]).contains("would run"));
@@ -372,7 +372,7 @@ fn files_are_copied_both_ways() {
     assert_eq!(read("/var/tree/deep/file"), "content");
 
     let told = stack.refusal(&["cp", "tree", "web:/tmp/other"]);
-    assert!(told.contains("K-STACK-004") && told.contains("is a file"), "{told}");
+    assert!(told.contains("K-STACK-002") && told.contains("is a file"), "{told}");
     let told = stack.refusal(&["cp", "web:/nowhere", "."]);
     assert!(told.contains("there is no `/nowhere`"), "{told}");
     let told = stack.refusal(&["cp", "web:/tmp", "job:/tmp"]);
@@ -402,13 +402,13 @@ fn containers_are_frozen_signalled_and_waited_for() {
     assert_eq!(stack.output(&["wait", "job"]).status.code(), Some(7));
 
     let told = stack.refusal(&["kill", "-s", "NONSENSE", "web"]);
-    assert!(told.contains("K-STACK-003") && told.to_lowercase().contains("invalid signal"), "{told}");
+    assert!(told.to_lowercase().contains("invalid signal"), "{told}");
     let told = stack.refusal(&["kill", "job"]);
     assert!(told.contains("has no running container of `job`"), "{told}");
     stack.answer(&["kill"]);
     assert_eq!(stack.state("web"), "exited");
     let told = stack.refusal(&["exec", "web", "true"]);
-    assert!(told.contains("K-STACK-002"), "{told}");
+    assert!(told.contains("K-STACK-001"), "{told}");
 }
 
 #[test]
@@ -420,5 +420,5 @@ fn without_an_engine_it_is_told() {
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(10), "{told}");
-    assert!(told.contains("K-STACK-001") && told.contains("/nowhere/docker.sock"), "{told}");
+    assert!(told.contains("K-DOCKER-001") && told.contains("/nowhere/docker.sock"), "{told}");
 }

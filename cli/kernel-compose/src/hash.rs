@@ -6,6 +6,7 @@
 //! below are that order. A container whose label has another hash is recreated, so one bit of difference means that two
 //! tools on one stack recreate each other's containers.
 
+use kernel_core::secret::Secret;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
@@ -26,13 +27,24 @@ pub fn service_hash(
     service: &str,
     container: &dyn Fn(&str) -> Option<String>,
 ) -> Option<String> {
+    service_text(project, service, container).map(|text| of_text(text.expose()))
+}
+
+/// The text that [`service_hash`] is the hash of, for whoever knows the ids of containers only later: `container` then
+/// gives what stands for them. Values of the environment are in it.
+#[must_use]
+pub fn service_text(
+    project: &Project,
+    service: &str,
+    container: &dyn Fn(&str) -> Option<String>,
+) -> Option<Secret> {
     let mut fields = fields_of(project, service)?;
     let labels = texts(project.model.get("services")?.get(service)?.get("label_file"));
     if !labels.is_empty() {
         fields.insert("label_file".to_owned(), Json::from(labels));
     }
     name_containers(&mut fields, container);
-    Some(digest(&Json::Object(fields), SERVICE))
+    Some(Secret::new(text(&Json::Object(fields), SERVICE)))
 }
 
 /// What `config --hash` prints for a service. It is the hash of the label as long as a service has no env files, no label
@@ -128,9 +140,17 @@ fn env_files(node: &Node) -> Vec<Json> {
         .collect()
 }
 
-fn digest(value: &Json, order: &'static [Field]) -> String {
+fn text(value: &Json, order: &'static [Field]) -> String {
     let mut text = String::new();
     write(value, Below::Fields(order), &mut text);
+    text
+}
+
+fn digest(value: &Json, order: &'static [Field]) -> String {
+    of_text(&text(value, order))
+}
+
+fn of_text(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

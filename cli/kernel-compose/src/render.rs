@@ -37,13 +37,15 @@ pub fn service(project: &Project, name: &str) -> Option<Json> {
 }
 
 /// A service as it goes to an engine: nothing is escaped, and secrets are in it. Only for what is never shown.
-pub(crate) fn service_with_secrets(service: &Node) -> Json {
+#[must_use]
+pub fn service_with_secrets(service: &Node) -> Json {
     let form = Form { extensions: false, titles: true, escape: false, secrets: true };
     form.shaped(service, Shape::Object(SERVICE))
 }
 
 /// The same of a network or volume.
-pub(crate) fn resource_with_secrets(model: &Node, kind: &str, key: &str) -> Option<Json> {
+#[must_use]
+pub fn resource_with_secrets(model: &Node, kind: &str, key: &str) -> Option<Json> {
     let form = Form { extensions: false, titles: true, escape: false, secrets: true };
     let Shape::Map(item, _) = schema::find(TOP, kind)?.shape else { return None };
     Some(form.shaped(model.get(kind)?.get(key)?, *item))

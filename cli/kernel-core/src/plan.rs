@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::container::Call;
 use crate::name::{ProjectName, ServiceName};
 use crate::unit::{Condition, Dependency, ExitStatus, ProcessSpec, millis};
 
@@ -101,6 +102,12 @@ pub enum Subject {
     Workspace,
     /// One service.
     Service(ServiceName),
+    /// A network of a container engine, by its name there.
+    Network(String),
+    /// A volume of a container engine, by its name there.
+    Volume(String),
+    /// An image.
+    Image(String),
 }
 
 impl Subject {
@@ -120,6 +127,9 @@ impl fmt::Display for Subject {
             Self::Project(name) => write!(f, "project {name}"),
             Self::Workspace => f.write_str("workspace"),
             Self::Service(name) => write!(f, "service {name}"),
+            Self::Network(name) => write!(f, "network {name}"),
+            Self::Volume(name) => write!(f, "volume {name}"),
+            Self::Image(name) => write!(f, "image {name}"),
         }
     }
 }
@@ -153,18 +163,31 @@ pub enum Action {
         /// Data too.
         data: bool,
     },
+    /// One call of a container engine's API.
+    Call(Box<Call>),
 }
 
 impl Action {
+    /// Whether it may be given up at any point when somebody interrupts, with nothing half done.
+    #[must_use]
+    pub fn can_be_given_up(&self) -> bool {
+        match self {
+            Self::Await { .. } | Self::Build { .. } => true,
+            Self::Call(call) => matches!(**call, Call::PullImage { .. }),
+            _ => false,
+        }
+    }
+
     /// One word.
     #[must_use]
-    pub const fn verb(&self) -> &'static str {
+    pub fn verb(&self) -> &'static str {
         match self {
             Self::Build { .. } => "build",
             Self::Start(_) => "start",
             Self::Await { .. } => "await",
             Self::Stop { .. } => "stop",
             Self::Remove | Self::RemoveProject { .. } => "remove",
+            Self::Call(call) => call.verb(),
         }
     }
 }
@@ -175,6 +198,7 @@ impl fmt::Display for Action {
             Self::Build { packages } => write!(f, "build {}", packages.join(" ")),
             Self::Await { condition } => write!(f, "wait until {condition}"),
             Self::RemoveProject { data: true } => f.write_str("remove with its data"),
+            Self::Call(call) => fmt::Display::fmt(call, f),
             _ => f.write_str(self.verb()),
         }
     }
@@ -212,6 +236,8 @@ pub enum Cause {
     },
     /// It is stopped and should run.
     WasStopped,
+    /// It was made and never started.
+    NotStarted,
     /// It ended by itself and should run.
     HasExited {
         /// How.
@@ -229,6 +255,15 @@ pub enum Cause {
     Requested,
     /// Nobody wants it any more.
     NotWanted,
+    /// A service that it has to be started again with is started again.
+    Follows {
+        /// That service.
+        service: ServiceName,
+    },
+    /// There are more of it than wanted.
+    Surplus,
+    /// A replacement was begun and never ended.
+    Interrupted,
 }
 
 impl fmt::Display for Cause {
@@ -238,6 +273,7 @@ impl fmt::Display for Cause {
             Self::Changed { parts } => write!(f, "changed: {}", parts.join(", ")),
             Self::Stale { reason } => f.write_str(reason),
             Self::ReplacedBy { step } => write!(f, "replaced by {step}"),
+            Self::NotStarted => f.write_str("was never started"),
             Self::WasStopped => f.write_str("was stopped"),
             Self::HasExited { status } => write!(f, "has exited ({status})"),
             Self::WasCrashLooping => f.write_str("was crash-looping"),
@@ -246,6 +282,9 @@ impl fmt::Display for Cause {
             Self::Started => f.write_str("started"),
             Self::Requested => f.write_str("requested"),
             Self::NotWanted => f.write_str("not wanted"),
+            Self::Follows { service } => write!(f, "follows {service}"),
+            Self::Surplus => f.write_str("more than wanted"),
+            Self::Interrupted => f.write_str("left by an interrupted replacement"),
         }
     }
 }

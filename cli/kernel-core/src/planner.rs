@@ -4,6 +4,8 @@
 //! nothing. Planning again after a plan was carried out gives an empty plan; `tests/planner_properties.rs` holds it
 //! to that.
 
+mod containers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -25,8 +27,25 @@ pub struct PlanOptions {
     pub remove_data: bool,
     /// Wait until every wanted unit is ready, not only those that others need.
     pub wait: bool,
+    /// Units that are not among the wanted ones of this plan and are no orphans: services of the project that nobody
+    /// named.
+    pub keep: BTreeSet<ServiceName>,
+    /// When containers are replaced.
+    pub replace: Replace,
     /// How long each kind of step may take.
     pub deadlines: Deadlines,
+}
+
+/// When a container that is there is replaced by a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replace {
+    /// When something about it changed.
+    #[default]
+    Changed,
+    /// Always: `--force-recreate`.
+    Always,
+    /// Never: `--no-recreate`.
+    Never,
 }
 
 impl Default for PlanOptions {
@@ -36,6 +55,8 @@ impl Default for PlanOptions {
             remove_orphans: false,
             remove_data: false,
             wait: true,
+            keep: BTreeSet::new(),
+            replace: Replace::Changed,
             deadlines: Deadlines::default(),
         }
     }
@@ -82,6 +103,40 @@ pub enum PlanError {
         /// What is missing.
         needs: ServiceName,
     },
+    /// A network or volume of others is not there.
+    #[error("the external {kind} `{name}` is not there")]
+    MissingExternal {
+        /// `network` or `volume`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Something that others made has a name that the project needs.
+    #[error("the {kind} `{name}` belongs to somebody else: {reason}")]
+    Foreign {
+        /// `network`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What shows it.
+        reason: String,
+    },
+    /// An image is not there and may not be fetched.
+    #[error("service `{unit}`: the image `{image}` is not there, and its pull policy is `never`")]
+    MissingImage {
+        /// Who needs it.
+        unit: ServiceName,
+        /// The image.
+        image: String,
+    },
+    /// A dependency can never be healthy.
+    #[error("service `{unit}` waits until `{needs}` is healthy, and `{needs}` has no health check")]
+    NoHealthcheck {
+        /// Who waits.
+        unit: ServiceName,
+        /// For whom.
+        needs: ServiceName,
+    },
 }
 
 /// Decides what to do.
@@ -90,6 +145,9 @@ pub enum PlanError {
 /// When dependencies form a circle or name something that is neither wanted nor observed.
 pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Result<Plan, PlanError> {
     let order = order(desired)?;
+    if let Some(world) = &observed.world {
+        return containers::plan(desired, &order, world, options);
+    }
     let mut planner = Planner {
         wanted: desired.items.iter().map(|item| (&item.name, item)).collect(),
         found: observed.items.iter().map(|item| (&item.name, item)).collect(),
@@ -271,7 +329,7 @@ impl<'a> Planner<'a> {
         let mut forgotten = Vec::new();
         if nothing_wanted || self.options.remove_orphans {
             for (name, found) in &self.found {
-                if self.wanted.contains_key(name) {
+                if self.wanted.contains_key(name) || self.options.keep.contains(*name) {
                     continue;
                 }
                 if found.state.is_alive() {

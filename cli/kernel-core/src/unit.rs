@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::{DesiredContainer, DesiredNetwork, DesiredVolume, World};
 use crate::name::{ProjectName, ServiceName};
 use crate::secret::Value;
 
@@ -19,13 +20,23 @@ pub struct Desired {
     pub project: ProjectName,
     /// One for each service, names unique, in any order.
     pub items: Vec<DesiredItem>,
+    /// The networks that containers among them are members of.
+    pub networks: Vec<DesiredNetwork>,
+    /// The named volumes that containers among them mount.
+    pub volumes: Vec<DesiredVolume>,
 }
 
 impl Desired {
     /// Nothing: what `down` wants.
     #[must_use]
     pub const fn nothing(project: ProjectName) -> Self {
-        Self { project, items: Vec::new() }
+        Self::of(project, Vec::new())
+    }
+
+    /// Units that need neither networks nor volumes.
+    #[must_use]
+    pub const fn of(project: ProjectName, items: Vec<DesiredItem>) -> Self {
+        Self { project, items, networks: Vec::new(), volumes: Vec::new() }
     }
 }
 
@@ -57,6 +68,8 @@ pub enum Target {
 pub enum DesiredKind {
     /// A process on this machine.
     Process(Box<DesiredProcess>),
+    /// Containers of an engine that runs containers.
+    Container(Box<DesiredContainer>),
     /// An infra service that the embedded defaults of its dependents answer for: no process, always satisfied.
     Embedded,
 }
@@ -201,6 +214,9 @@ pub struct Observed {
     pub data: bool,
     /// The units, names unique.
     pub items: Vec<ObservedItem>,
+    /// Every container, network, volume and image behind them, on an engine that runs containers.
+    #[serde(skip)]
+    pub world: Option<Box<World>>,
 }
 
 /// One unit as it was found.

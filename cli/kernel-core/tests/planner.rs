@@ -65,7 +65,7 @@ fn found(text: &str, state: UnitState, needs: &[&str]) -> ObservedItem {
 }
 
 fn project(items: Vec<DesiredItem>) -> Desired {
-    Desired { project: ProjectName::new("kernel").unwrap(), items }
+    Desired::of(ProjectName::new("kernel").unwrap(), items)
 }
 
 fn platform() -> Desired {
@@ -75,7 +75,7 @@ fn platform() -> Desired {
 fn running() -> Observed {
     let items =
         vec![found("iam", UnitState::Ready, &["postgres"]), found("gateway", UnitState::Ready, &["iam"])];
-    Observed { present: true, data: true, items }
+    Observed { present: true, data: true, items, ..Observed::default() }
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn planning_for_nothing_ends_dependents_first() {
     [1,2] -> #3 project kernel: remove, not wanted
     ");
     let volumes = PlanOptions { remove_data: true, ..PlanOptions::default() };
-    let left = Observed { present: false, data: true, items: Vec::new() };
+    let left = Observed { data: true, ..Observed::default() };
     assert_snapshot!(plan(&nothing, &left, &volumes).unwrap(), @"[] -> #1 project kernel: remove with its data, not wanted");
     assert!(plan(&nothing, &left, &PlanOptions::default()).unwrap().is_empty());
 }

@@ -100,8 +100,8 @@ fn world(samples: &[Sample]) -> (Desired, Observed, PlanOptions) {
             })
             .collect()
     };
-    let mut desired = Desired { project: ProjectName::new("p").unwrap(), items: Vec::new() };
-    let mut observed = Observed { present: true, data: true, items: Vec::new() };
+    let mut desired = Desired::of(ProjectName::new("p").unwrap(), Vec::new());
+    let mut observed = Observed { present: true, data: true, ..Observed::default() };
     for (index, sample) in samples.iter().enumerate() {
         let depends_on = dependencies(index, sample);
         if let Some((version, number)) = sample.found.filter(|_| !sample.embedded) {
@@ -214,9 +214,10 @@ fn apply(plan: &Plan, desired: &mut Desired, observed: &mut Observed) {
                 assert!(!observed.items[index].state.is_alive(), "{step}: it runs");
                 observed.items.remove(index);
             }
+            Action::Call(call) => panic!("{call}: nothing of this is a container"),
             Action::RemoveProject { data } => {
                 assert!(observed.items.iter().all(|item| !item.state.is_alive()), "{step}\n{plan}");
-                *observed = Observed { present: false, data: observed.data && !data, items: Vec::new() };
+                *observed = Observed { data: observed.data && !data, ..Observed::default() };
             }
         }
     }
@@ -256,7 +257,7 @@ proptest! {
         let options = PlanOptions { remove_data: data, ..PlanOptions::default() };
         let first = plan(&nothing, &observed, &options).unwrap();
         apply(&first, &mut nothing, &mut observed);
-        prop_assert_eq!(&observed, &Observed { present: false, data: !data, items: Vec::new() });
+        prop_assert_eq!(&observed, &Observed { data: !data, ..Observed::default() });
         prop_assert!(plan(&nothing, &observed, &options).unwrap().is_empty());
     }
 }

@@ -7,14 +7,15 @@ use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, BuilderVersion, ImportImageOptionsBuilder, TagImageOptionsBuilder,
 };
-use bollard::{API_DEFAULT_VERSION, Docker, body_try_stream};
+use bollard::{Docker, body_try_stream};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use kernel_core::diagnostic::Code;
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
-use crate::probe::{DockerStatus, USUAL, probe};
+use crate::address::Address;
+use crate::probe::{DockerStatus, probe};
 
 /// No Engine answers that could have images.
 pub const NO_ENGINE: Code = Code("K-IMAGE-020");
@@ -70,25 +71,21 @@ pub struct ImageBuild {
 }
 
 impl Images {
-    /// Of the Engine at `docker_host`, the value of `DOCKER_HOST`; at the usual socket when there is none. Asks whether
-    /// it answers.
+    /// Of the Engine at an address. Asks whether it answers.
     ///
     /// # Errors
     /// When it does not.
-    pub async fn connect(docker_host: Option<&str>) -> Result<Self, EngineError> {
+    pub async fn connect(address: &Address) -> Result<Self, EngineError> {
         let no_engine = |reason: String| {
             let message = format!("no Docker Engine answers that could take images: {reason}");
             EngineError::new(NO_ENGINE, ExitCode::Prerequisite, message).help(
                 "start Docker or set DOCKER_HOST; without an Engine: `--oci-layout PATH`, or `kernel images push`",
             )
         };
-        if let DockerStatus::Unavailable { reason } = probe(docker_host).await {
+        if let DockerStatus::Unavailable { reason } = probe(address).await {
             return Err(no_engine(reason));
         }
-        let host = docker_host.filter(|host| !host.is_empty()).unwrap_or(USUAL);
-        let docker = Docker::connect_with_unix(host, LIMIT, API_DEFAULT_VERSION)
-            .map_err(|error| no_engine(error.to_string()))?;
-        Ok(Self { docker })
+        Ok(Self { docker: address.client(LIMIT)? })
     }
 
     /// The image that goes by a name or an id.

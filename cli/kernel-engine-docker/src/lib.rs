@@ -1,12 +1,34 @@
-//! Adapter: Docker Engine API.
+//! Adapter: Docker Engine API. A full peer of docker compose: the same names, labels, networks and hashes, so that each
+//! sees what the other made and takes it over.
 //!
-//! For now it only says whether an Engine answers. Carrying out plans is not implemented: [`DockerEngine`] says so with
-//! `K-ENGINE-004` and touches nothing.
+//! Data flows one way: a Compose project becomes wanted containers ([`DockerEngine::desired`]), what the Engine has
+//! becomes found ones, `kernel-core` decides, and each step of the plan is one call here. `docs/docker-engine.md` tells
+//! what each call is and why.
 
+mod address;
+mod await_condition;
+mod body;
+mod calls;
+pub mod codes;
+mod credentials;
+mod digest;
+mod duration;
 mod engine;
+mod foresee;
 pub mod images;
+mod labels;
+mod logs;
+mod memory;
+mod observe;
 mod probe;
+mod project;
+mod settings;
 pub mod stack;
+mod trouble;
+mod watch;
 
-pub use engine::DockerEngine;
+pub use address::Address;
+pub use engine::{DockerEngine, ImageNeeds};
+pub use logs::LogRequest;
 pub use probe::{DockerStatus, probe};
+pub use settings::DockerSettings;

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use crate::address::Address;
 
 /// How long the whole question may take.
 const DEADLINE: Duration = Duration::from_secs(2);
-
-/// Where an Engine listens when `DOCKER_HOST` does not say.
-pub(crate) const USUAL: &str = "unix:///var/run/docker.sock";
 
 /// Whether an Engine answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,24 +24,19 @@ pub enum DockerStatus {
     },
 }
 
-/// Asks the Engine at `docker_host`, the value of `DOCKER_HOST`; at the usual socket when there is none. Takes two
-/// seconds at most. Only Unix sockets are understood.
-pub async fn probe(docker_host: Option<&str>) -> DockerStatus {
-    let host = docker_host.filter(|host| !host.is_empty()).unwrap_or(USUAL);
-    if !host.starts_with("unix://") {
-        return unavailable(format!("DOCKER_HOST is `{host}`; only `unix://` is understood"));
-    }
-    let client = match Docker::connect_with_unix(host, DEADLINE.as_secs(), API_DEFAULT_VERSION) {
+/// Asks the Engine at an address. Takes two seconds at most.
+pub async fn probe(address: &Address) -> DockerStatus {
+    let client = match address.client(DEADLINE.as_secs()) {
         Ok(client) => client,
-        Err(_) => return unavailable(format!("there is no socket at `{host}`")),
+        Err(_) => return unavailable(format!("there is no socket at `{address}`")),
     };
     match tokio::time::timeout(DEADLINE, client.version()).await {
         Ok(Ok(answer)) => DockerStatus::Available {
             api_version: answer.api_version.unwrap_or_default(),
             version: answer.version.unwrap_or_default(),
         },
-        Ok(Err(error)) => unavailable(format!("`{host}` does not answer as an Engine: {error}")),
-        Err(_) => unavailable(format!("`{host}` does not answer within {} s", DEADLINE.as_secs())),
+        Ok(Err(error)) => unavailable(format!("`{address}` does not answer as an Engine: {error}")),
+        Err(_) => unavailable(format!("`{address}` does not answer within {} s", DEADLINE.as_secs())),
     }
 }
 
@@ -74,7 +66,7 @@ mod tests {
                 None => std::future::pending().await,
             }
         });
-        let status = probe(Some(&format!("unix://{}", path.display()))).await;
+        let status = probe(&at(&format!("unix://{}", path.display()))).await;
         server.abort();
         status
     }
@@ -97,8 +89,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_socket_and_other_transports_are_told() {
-        let reason = async |host| match probe(Some(host)).await {
+    async fn where_nobody_listens_is_told() {
+        let reason = async |host| match probe(&at(host)).await {
             DockerStatus::Unavailable { reason } => reason,
             available => panic!("{available:?}"),
         };
@@ -106,6 +98,10 @@ mod tests {
             reason("unix:///nowhere/docker.sock").await,
             "there is no socket at `unix:///nowhere/docker.sock`"
         );
-        assert!(reason("tcp://127.0.0.1:2375").await.contains("only `unix://` is understood"));
+        assert!(reason("tcp://127.0.0.1:1").await.contains("does not answer as an Engine"));
+    }
+
+    fn at(host: &str) -> Address {
+        Address::find(&|name| (name == "DOCKER_HOST").then(|| host.to_owned())).unwrap()
     }
 }

@@ -272,7 +272,7 @@ impl Engine for LocalEngine {
         let items: Vec<_> =
             state::recover(&self.layout).into_iter().map(|recovered| recovered.item).collect();
         let present = self.layout.is_present() || !items.is_empty();
-        Ok(Observed { present, data: self.layout.has_data(), items })
+        Ok(Observed { present, data: self.layout.has_data(), items, ..Observed::default() })
     }
 
     async fn prepare(&self, plan: &Plan) -> Result<(), EngineError> {

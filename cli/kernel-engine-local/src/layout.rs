@@ -136,6 +136,12 @@ impl Layout {
         Ok(())
     }
 
+    /// Whether a supervisor was started and nothing was taken down since.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.run().exists()
+    }
+
     /// Whether anything but data is there.
     #[must_use]
     pub fn is_present(&self) -> bool {

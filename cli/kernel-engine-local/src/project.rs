@@ -72,7 +72,7 @@ pub(crate) fn desired(
     }
     match name {
         Ok(project) if conversion.problems.is_empty() => {
-            let desired = Desired { project, items };
+            let desired = Desired::of(project, items);
             Ok(LocalProject { desired, warnings: conversion.warnings })
         }
         _ => Err(conversion.problems),

@@ -8,8 +8,6 @@ pub const DEADLINE: Code = Code("K-ENGINE-001");
 pub const OUT_OF_STEP: Code = Code("K-ENGINE-002");
 /// The plan has a step that this engine does not know how to do.
 pub const UNSUPPORTED: Code = Code("K-ENGINE-003");
-/// The Docker engine does not carry out plans yet.
-pub const DOCKER_NOT_IMPLEMENTED: Code = Code("K-ENGINE-004");
 
 /// All of them, each with a page in `docs/errors/`.
-pub const ALL: &[Code] = &[DEADLINE, OUT_OF_STEP, UNSUPPORTED, DOCKER_NOT_IMPLEMENTED];
+pub const ALL: &[Code] = &[DEADLINE, OUT_OF_STEP, UNSUPPORTED];

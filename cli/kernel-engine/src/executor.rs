@@ -184,7 +184,7 @@ async fn run_step<'a>(
     let begun = Instant::now();
     let context = Context::new(step, events, cancel);
     let work = tokio::time::timeout(step.deadline, engine.apply(step, &context));
-    let result = if matches!(step.action, Action::Await { .. } | Action::Build { .. }) {
+    let result = if step.action.can_be_given_up() {
         tokio::select! {
             result = work => result,
             () = cancel.cancelled() => return (step, begun.elapsed(), End::GivenUp),

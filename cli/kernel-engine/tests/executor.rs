@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 fn planned(samples: &[Sample], options: &PlanOptions) -> Plan {
     let project = ProjectName::new("test").unwrap();
-    let desired = Desired { project, items: samples.iter().map(Sample::item).collect() };
+    let desired = Desired::of(project, samples.iter().map(Sample::item).collect());
     plan(&desired, &Observed::default(), options).unwrap()
 }
 

@@ -73,7 +73,9 @@ pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) 
         let by = "answered for by the embedded default of the services that use it".to_owned();
         work.events.emit(Event::Embedded { service: item.name.clone(), by });
     }
-    let options = options(settings);
+    work.host.provide(platform, &desired, work).await?;
+    let mut options = options(settings);
+    options.keep = others(platform, &desired);
     let whole = settings.services.is_empty();
     let again = || {
         let mut desired = wanted_again(platform, work.host)?;
@@ -113,6 +115,7 @@ pub async fn restart(
     let reachable = select::with_dependencies(&platform.project, &settings.services)?;
     desired.items.retain(|item| reachable.contains(item.name.as_str()));
     let mut options = options(settings);
+    options.keep = others(platform, &desired);
     options.restart = names(&desired, &chosen);
     converge(&desired, || Ok(desired.clone()), options, work).await
 }
@@ -130,7 +133,8 @@ pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>
         // Whom a stopped unit would need is no reason to refuse.
         item.depends_on.clear();
     }
-    converge(&desired, || Ok(desired.clone()), options(settings), work).await
+    let options = PlanOptions { keep: others(platform, &desired), ..options(settings) };
+    converge(&desired, || Ok(desired.clone()), options, work).await
 }
 
 /// Removes everything that runs for a project, and with `volumes` its data too. Needs no files: a project whose
@@ -150,6 +154,14 @@ fn options(settings: &ChangeSettings) -> PlanOptions {
         options.deadlines.condition = timeout;
     }
     options
+}
+
+/// Services of the project that are not meant: they are no orphans.
+fn others(platform: &Platform, desired: &Desired) -> BTreeSet<ServiceName> {
+    let project = &platform.project;
+    let all = project.services.keys().chain(project.hidden.keys());
+    let names = all.filter_map(|name| ServiceName::new(name.clone()).ok());
+    names.filter(|name| !desired.items.iter().any(|item| item.name == *name)).collect()
 }
 
 /// What the project means on this engine, its warnings told.

@@ -11,11 +11,30 @@ use kernel_core::unit::Desired;
 use kernel_engine::{Engine, EngineError, Events};
 use tokio_util::sync::CancellationToken;
 
+use crate::converge::Work;
+use crate::failure::Failure;
+use crate::load::Platform;
+
 /// The place where the services of one project run.
 #[async_trait]
 pub trait Host: Send + Sync {
     /// The engine, bound to the project.
     fn engine(&self) -> &dyn Engine;
+
+    /// Why it was taken, one line, when nobody asked for it by name.
+    fn reason(&self) -> Option<&str> {
+        None
+    }
+
+    /// Sees to it that what units are made from is there before anything is planned: images that have to be built, or
+    /// fetched anew. Changes nothing in a dry run.
+    ///
+    /// # Errors
+    /// What can't be had.
+    async fn provide(&self, platform: &Platform, desired: &Desired, work: Work<'_>) -> Result<(), Failure> {
+        let _ = (platform, desired, work);
+        Ok(())
+    }
 
     /// What the project means here: its units, and what people should know about it.
     ///

@@ -37,7 +37,7 @@ pub fn write(platform: &Platform, desired: &Desired) -> Result<InfraFiles, Failu
         .iter()
         .filter_map(|item| match &item.kind {
             DesiredKind::Process(process) => Some((item.name.as_str(), &process.spec.environment)),
-            DesiredKind::Embedded => None,
+            DesiredKind::Container(_) | DesiredKind::Embedded => None,
         })
         .collect();
     let common = folder.join("infra.env");

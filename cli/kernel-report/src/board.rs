@@ -198,6 +198,7 @@ impl Board {
                 Action::Await { condition: Condition::Completed } => "completed",
                 Action::Stop { .. } => "stopped",
                 Action::Remove | Action::RemoveProject { .. } => "removed",
+                Action::Call(call) => call.done(),
             };
             self.steps.insert(step.id, KnownStep { name, done });
         }
@@ -250,6 +251,7 @@ fn name_of(subject: &Subject) -> String {
         Subject::Project(name) => name.to_string(),
         Subject::Workspace => "workspace".to_owned(),
         Subject::Service(name) => name.to_string(),
+        Subject::Network(name) | Subject::Volume(name) | Subject::Image(name) => name.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
+use kernel_core::name::ProjectName;
 use kernel_core::plan::{Action, Cause, Plan, Start, Step, StepId, Subject};
 use kernel_core::planner::{Deadlines, PlanOptions, plan};
 use kernel_core::unit::{
@@ -13,7 +14,7 @@ use kernel_core::unit::{
 use kernel_engine::{Context, Engine, EngineError, Events, Outcome, execute};
 use tokio_util::sync::CancellationToken;
 
-use crate::sample::{Behaviour, Sample, desired, name, project};
+use crate::sample::{Behaviour, Sample, name, project};
 
 /// An engine with nothing on it yet, and a way to say in its words what a unit should be like.
 pub trait Workbench {
@@ -22,6 +23,32 @@ pub trait Workbench {
 
     /// The unit as this engine can run it.
     fn item(&self, sample: &Sample) -> DesiredItem;
+
+    /// Steps that do not fit while the sample runs and nobody else is there. Each is refused as a conflict.
+    fn misfits(&self, sample: &Sample) -> Vec<(Subject, Action)> {
+        let service = || Subject::Service(sample.name.clone());
+        let unknown = || Subject::Service(name("nobody"));
+        let DesiredKind::Process(process) = self.item(sample).kind else { panic!("a process") };
+        let start = Action::Start(Box::new(Start { spec: process.spec, depends_on: Vec::new() }));
+        vec![
+            (service(), start),
+            (service(), Action::Remove),
+            (unknown(), Action::Await { condition: Condition::Healthy }),
+            (unknown(), Action::Stop { grace: Duration::from_secs(1) }),
+            (unknown(), Action::Remove),
+            (Subject::Project(project()), Action::RemoveProject { data: false }),
+        ]
+    }
+
+    /// The project that this bench is for.
+    fn project(&self) -> ProjectName {
+        project()
+    }
+
+    /// How long a unit that never becomes ready is waited for.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(300)
+    }
 
     /// Looks with other eyes than the engine's that nothing but data is left.
     fn assert_nothing_left(&self);
@@ -51,8 +78,9 @@ pub async fn run<W: Workbench>(bench: impl Fn() -> W) {
 }
 
 async fn nothing_is_there_at_first<W: Workbench>(bench: &W) {
-    assert_eq!(observe(bench).await, Observed::default());
-    let (plan, _, _) = converge(bench, Desired::nothing(project()), &PlanOptions::default()).await;
+    let Observed { present, data, items, .. } = observe(bench).await;
+    assert!(!present && !data && items.is_empty(), "{items:?}");
+    let (plan, _, _) = converge(bench, Desired::nothing(bench.project()), &PlanOptions::default()).await;
     assert!(plan.is_empty(), "{plan}");
 }
 
@@ -107,14 +135,17 @@ async fn a_crash_is_told_and_stops_what_needs_it<W: Workbench>(bench: &W) {
     ];
     let (plan, outcome, _) = converge(bench, wanted(bench, &samples), &options()).await;
     assert_eq!(outcome.exit_code(), ExitCode::Unhealthy, "{plan}{outcome:?}");
-    assert!(matches!(state(bench, "crashing").await, UnitState::CrashLooping { .. }));
-    assert!(observe(bench).await.items.iter().all(|item| item.name != name("gateway")));
+    let crashing = state(bench, "crashing").await;
+    assert!(matches!(crashing, UnitState::CrashLooping { .. }), "{crashing}");
+    let observed = observe(bench).await;
+    let gateway = observed.items.iter().find(|item| item.name == name("gateway"));
+    assert!(gateway.is_none_or(|item| item.state == UnitState::Stopped), "it was not started: {gateway:?}");
     down(bench).await;
 }
 
 async fn what_does_not_become_ready_runs_out_of_time<W: Workbench>(bench: &W) {
     let samples = [Sample::new("stuck", &[]).that(Behaviour::NeverReady)];
-    let condition = Duration::from_millis(300);
+    let condition = bench.patience();
     let short = PlanOptions { deadlines: Deadlines { condition, ..Deadlines::default() }, ..options() };
     let (_, outcome, events) = converge(bench, wanted(bench, &samples), &short).await;
     assert_eq!(outcome.exit_code(), ExitCode::Timeout, "{outcome:?}");
@@ -151,20 +182,7 @@ async fn an_interruption_ends_a_wait_at_once<W: Workbench>(bench: &W) {
 async fn what_does_not_fit_is_refused<W: Workbench>(bench: &W) {
     let sample = Sample::new("iam", &[]);
     up(bench, std::slice::from_ref(&sample)).await;
-    let service = || Subject::Service(name("iam"));
-    let unknown = || Subject::Service(name("nobody"));
-    let DesiredKind::Process(process) = bench.item(&sample).kind else { panic!("a process") };
-    let start = Action::Start(Box::new(Start { spec: process.spec, depends_on: Vec::new() }));
-    let stop = || Action::Stop { grace: Duration::from_secs(1) };
-    let cases: [(Subject, Action); 6] = [
-        (service(), start),
-        (service(), Action::Remove),
-        (unknown(), Action::Await { condition: Condition::Healthy }),
-        (unknown(), stop()),
-        (unknown(), Action::Remove),
-        (Subject::Project(project()), Action::RemoveProject { data: false }),
-    ];
-    for (subject, action) in cases {
+    for (subject, action) in bench.misfits(&sample) {
         let what = format!("{subject}: {action}");
         let error = apply(bench, subject, action).await.expect_err(&what);
         assert_eq!(error.exit, ExitCode::Conflict, "{what}: {error}");
@@ -189,7 +207,7 @@ fn options() -> PlanOptions {
 }
 
 fn wanted<W: Workbench>(bench: &W, samples: &[Sample]) -> Desired {
-    desired(samples.iter().map(|sample| bench.item(sample)).collect())
+    Desired::of(bench.project(), samples.iter().map(|sample| bench.item(sample)).collect())
 }
 
 async fn observe<W: Workbench>(bench: &W) -> Observed {
@@ -224,12 +242,12 @@ async fn up<W: Workbench>(bench: &W, samples: &[Sample]) -> Plan {
 }
 
 async fn down<W: Workbench>(bench: &W) {
-    let (plan, outcome, events) = converge(bench, Desired::nothing(project()), &options()).await;
+    let (plan, outcome, events) = converge(bench, Desired::nothing(bench.project()), &options()).await;
     assert!(outcome.is_success() && !plan.is_empty(), "{plan}{outcome:#?}{events:#?}");
     let left = observe(bench).await;
     assert!(left.items.is_empty() && !left.present, "{left:?}");
     bench.assert_nothing_left();
-    let (again, _, _) = converge(bench, Desired::nothing(project()), &options()).await;
+    let (again, _, _) = converge(bench, Desired::nothing(bench.project()), &options()).await;
     assert!(again.is_empty(), "{again}");
 }
 
@@ -242,7 +260,7 @@ async fn apply<W: Workbench>(bench: &W, subject: Subject, action: Action) -> Res
         after: Vec::new(),
         deadline: Duration::from_secs(30),
     };
-    let plan = Plan { schema: Plan::SCHEMA, project: project(), steps: vec![step.clone()] };
+    let plan = Plan { schema: Plan::SCHEMA, project: bench.project(), steps: vec![step.clone()] };
     bench.engine().prepare(&plan).await?;
     let (events, _listener) = Events::channel();
     bench.engine().apply(&step, &Context::new(&step, &events, &CancellationToken::new())).await

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::secret::Value;
 use kernel_core::unit::{
-    Condition, Dependency, Desired, DesiredItem, DesiredKind, DesiredProcess, Fingerprint, ProcessSpec,
-    RestartPolicy, Target,
+    Condition, Dependency, DesiredItem, DesiredKind, DesiredProcess, Fingerprint, ProcessSpec, RestartPolicy,
+    Target,
 };
 
 /// How a unit behaves once it is started.
@@ -117,9 +117,4 @@ impl Sample {
 /// The project that all samples belong to.
 pub(crate) fn project() -> ProjectName {
     ProjectName::new("test").expect("a project name")
-}
-
-/// A project of units.
-pub(crate) fn desired(items: Vec<DesiredItem>) -> Desired {
-    Desired { project: project(), items }
 }

@@ -1,6 +1,7 @@
 //! Where services run: chooses the engine and binds it to the project. The only place that knows which engines exist.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use kernel_compose::Project;
@@ -11,19 +12,21 @@ use kernel_core::name::ProjectName;
 use kernel_core::secret::Secret;
 use kernel_core::unit::Desired;
 use kernel_engine::{Engine, EngineError, Events};
-use kernel_engine_docker::{DockerEngine, DockerStatus};
+use kernel_engine_docker::{Address, DockerEngine, DockerSettings, DockerStatus};
 use kernel_engine_local::{
     BuildSettings, Layout, LocalEngine, LocalSettings, LogRequest, ProjectError, SupervisorCommand,
 };
 use kernel_ops::doctor::Seen;
 use kernel_ops::host::{Host, LogSettings, WantedError};
-use kernel_ops::load::Generated;
+use kernel_ops::load::{Generated, Platform};
 use kernel_ops::workspace::Workspace;
-use kernel_ops::{Failure, codes, converge, problem};
+use kernel_ops::{Failure, codes, converge, images, problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::EngineChoice;
+use crate::commands::build;
 use crate::context::Context;
+use crate::images::EngineImages;
 
 /// The hidden command that this program is started with to be the supervisor.
 pub const SUPERVISOR: &str = "__supervisor";
@@ -45,22 +48,108 @@ impl Generated for Secrets {
     }
 }
 
+/// Whose services are meant.
+#[derive(Clone, Copy)]
+pub struct Stack<'a> {
+    /// Where it stands.
+    pub workspace: &'a Workspace,
+    /// Its name.
+    pub name: &'a ProjectName,
+    /// All of it, when its files were read.
+    pub platform: Option<&'a Platform>,
+}
+
+impl<'a> Stack<'a> {
+    /// A loaded one.
+    #[must_use]
+    pub fn of(platform: &'a Platform) -> Self {
+        Self { workspace: &platform.workspace, name: &platform.name, platform: Some(platform) }
+    }
+}
+
 /// The place where the services of a project run.
 ///
 /// # Errors
 /// When the engine that was asked for can't be used.
-pub async fn choose(
-    context: &Context,
-    workspace: &Workspace,
-    project: &ProjectName,
-) -> Result<Box<dyn Host>, Failure> {
+pub async fn choose(context: &Context, stack: Stack<'_>) -> Result<Box<dyn Host>, Failure> {
     match context.settings.engine {
-        EngineChoice::Auto | EngineChoice::Local => local(context, workspace, project),
-        EngineChoice::Docker => {
-            let refusal = DockerEngine.observe().await.err();
-            Err(refusal.map_or_else(docker_is_missing, |error| converge::engine_failure(&error)))
-        }
+        EngineChoice::Local => local(context, stack.workspace, stack.name),
+        EngineChoice::Docker => Ok(Box::new(docker(context, stack).await?)),
+        EngineChoice::Auto => choose_by_oneself(context, stack).await,
     }
+}
+
+/// Where something of the project runs already, it goes on; else in Docker, when everything for that is there; else here.
+async fn choose_by_oneself(context: &Context, stack: Stack<'_>) -> Result<Box<dyn Host>, Failure> {
+    let here = |reason: String| {
+        let mut host = local_host(context, stack.workspace, stack.name)?;
+        host.reason = Some(format!("engine: local, because {reason}"));
+        Ok(Box::new(host) as Box<dyn Host>)
+    };
+    if Layout::new(stack.workspace.root(), stack.name).is_running() {
+        return here("the project runs here already".to_owned());
+    }
+    let address = match address(context) {
+        Ok(address) => address,
+        Err(error) => return here(error.message),
+    };
+    if let DockerStatus::Unavailable { reason } = kernel_engine_docker::probe(&address).await {
+        return here(format!("no Docker Engine answers ({reason})"));
+    }
+    let mut host = docker(context, stack).await?;
+    let found = host.engine.observe().await.map_err(|error| converge::engine_failure(&error))?;
+    if found.present {
+        host.reason = Some("engine: docker, because the project is there already".to_owned());
+        return Ok(Box::new(host));
+    }
+    let Some(platform) = stack.platform else { return here("the Engine has nothing of it".to_owned()) };
+    let only_docker = !platform.project.services.values().any(|service| service.kernel.is_some());
+    if only_docker {
+        host.reason = Some("engine: docker, because no service says how it runs without".to_owned());
+        return Ok(Box::new(host));
+    }
+    let Ok((desired, _)) = host.engine.desired(&platform.project) else {
+        return here("the project says what the Docker engine does not do".to_owned());
+    };
+    let needs = host.engine.needs(&desired).await.map_err(|error| converge::engine_failure(&error))?;
+    match needs.missing.first() {
+        None => {
+            host.reason = Some("engine: docker, because its Engine has every image".to_owned());
+            Ok(Box::new(host))
+        }
+        Some(image) => here(format!(
+            "the Docker Engine has not the image {image}; `--engine docker` fetches and builds what is missing"
+        )),
+    }
+}
+
+/// Where the Engine is that the environment names.
+///
+/// # Errors
+/// When what says where it is can't be understood.
+pub fn address(context: &Context) -> Result<Address, EngineError> {
+    Address::find(&|name| context.environment.get(name).map(str::to_owned))
+}
+
+/// Containers of a Docker Engine.
+async fn docker(context: &Context, stack: Stack<'_>) -> Result<DockerHost, Failure> {
+    let failed = |error: EngineError| converge::engine_failure(&error);
+    let address = address(context).map_err(failed)?;
+    let (files, env_files) = match stack.platform {
+        Some(platform) => (platform.files.clone(), platform.env_files.clone()),
+        None => (Vec::new(), Vec::new()),
+    };
+    let variable = |name| context.environment.get(name).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    let settings = DockerSettings {
+        project: stack.name.clone(),
+        config_files: files,
+        env_files,
+        port_offset: context.settings.port_offset,
+        memory: state.map(|state| state.join("kernel/containers").join(stack.name.as_str())),
+    };
+    let engine = DockerEngine::connect(&address, settings).await.map_err(failed)?;
+    Ok(DockerHost { engine, address, build: build::from_environment(context), reason: None })
 }
 
 /// Processes of this machine.
@@ -72,6 +161,10 @@ pub fn local(
     workspace: &Workspace,
     project: &ProjectName,
 ) -> Result<Box<dyn Host>, Failure> {
+    Ok(Box::new(local_host(context, workspace, project)?))
+}
+
+fn local_host(context: &Context, workspace: &Workspace, project: &ProjectName) -> Result<LocalHost, Failure> {
     let program = std::env::current_exe().map_err(|error| {
         let message = format!("could not find out where this program is: {error}");
         let help = "start it by its absolute path";
@@ -84,22 +177,18 @@ pub fn local(
         build: BuildSettings::from_variables(|name| context.environment.get(name).map(str::to_owned)),
     };
     let engine = LocalEngine::new(settings);
-    Ok(Box::new(LocalHost { engine, port_offset: context.settings.port_offset }))
-}
-
-fn docker_is_missing() -> Failure {
-    let help = "leave `--engine` away, or say `--engine local`";
-    let message = "services can't be run in Docker yet; nothing was done";
-    Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help))
+    Ok(LocalHost { engine, port_offset: context.settings.port_offset, reason: None })
 }
 
 /// Whether a Docker Engine answers, for `doctor`.
 pub async fn look_for_docker(context: &Context) -> Seen {
-    match kernel_engine_docker::probe(context.environment.get("DOCKER_HOST")).await {
-        DockerStatus::Available { api_version, .. } => {
-            let message =
-                format!("answers with API {api_version}; not used yet: the Docker engine is not implemented");
-            Seen::pass(message)
+    let address = match address(context) {
+        Ok(address) => address,
+        Err(error) => return Seen::pass(format!("{}; not needed: services run as processes", error.message)),
+    };
+    match kernel_engine_docker::probe(&address).await {
+        DockerStatus::Available { api_version, version } => {
+            Seen::pass(format!("Docker {version} answers with API {api_version}; `--engine docker` uses it"))
         }
         DockerStatus::Unavailable { reason, .. } => {
             let message = format!("does not answer ({reason}); not needed: services run as processes");
@@ -108,23 +197,21 @@ pub async fn look_for_docker(context: &Context) -> Seen {
     }
 }
 
-/// Why the engine that nobody asked for was taken, in one line.
-#[must_use]
-pub fn reason(context: &Context) -> Option<&'static str> {
-    (context.settings.engine == EngineChoice::Auto)
-        .then_some("engine: local, because the Docker engine is not implemented yet")
-}
-
 /// Processes of this machine.
 struct LocalHost {
     engine: LocalEngine,
     port_offset: u16,
+    reason: Option<String>,
 }
 
 #[async_trait]
 impl Host for LocalHost {
     fn engine(&self) -> &dyn Engine {
         &self.engine
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     fn desired(&self, project: &Project) -> Result<(Desired, Vec<Diagnostic>), WantedError> {
@@ -143,6 +230,83 @@ impl Host for LocalHost {
     ) -> Result<(), EngineError> {
         let request = LogRequest {
             units: settings.services.iter().cloned().collect(),
+            tail: settings.tail,
+            follow: settings.follow,
+        };
+        tokio::select! {
+            result = self.engine.logs(&request, |line| events.emit(Event::LogLine(line))) => result,
+            () = cancel.cancelled() => Ok(()),
+        }
+    }
+}
+
+/// Containers of a Docker Engine.
+struct DockerHost {
+    engine: DockerEngine,
+    address: Address,
+    build: images::BuildSettings,
+    reason: Option<String>,
+}
+
+#[async_trait]
+impl Host for DockerHost {
+    fn engine(&self) -> &dyn Engine {
+        &self.engine
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    fn desired(&self, project: &Project) -> Result<(Desired, Vec<Diagnostic>), WantedError> {
+        self.engine.desired(project).map_err(WantedError::Files)
+    }
+
+    /// Builds what is missing and can be built, and fetches what is to be fetched anew.
+    async fn provide(
+        &self,
+        platform: &Platform,
+        desired: &Desired,
+        work: converge::Work<'_>,
+    ) -> Result<(), Failure> {
+        let failed = |error: EngineError| converge::engine_failure(&error);
+        let needs = self.engine.needs(desired).await.map_err(failed)?;
+        if work.dry_run {
+            for service in &needs.build {
+                let message =
+                    format!("the image of {service} would be built first: `kernel build {service}`");
+                work.events.emit(Event::Notice { message });
+            }
+            return Ok(());
+        }
+        if !needs.build.is_empty() {
+            let services = needs.build.iter().map(ToString::to_string).collect();
+            let settings = images::BuildSettings { services, ..self.build.clone() };
+            let store = EngineImages::at(&self.address);
+            let output = images::Output::Engine(Box::pin(store));
+            let image_work = images::ImageWork {
+                dry_run: false,
+                events: work.events,
+                cancel: work.cancel,
+                command: work.command,
+            };
+            Box::pin(images::build(platform, &settings, output, image_work)).await?;
+        }
+        for image in &needs.refresh {
+            work.events.emit(Event::Notice { message: format!("fetching {image}, as its pull policy says") });
+            self.engine.pull(image).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn logs(
+        &self,
+        settings: &LogSettings,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<(), EngineError> {
+        let request = kernel_engine_docker::LogRequest {
+            services: settings.services.clone(),
             tail: settings.tail,
             follow: settings.follow,
         };

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use kernel_engine::EngineError;
+use kernel_engine_docker::Address;
 use kernel_engine_docker::images::{ImageBuild, Images};
 use kernel_image::Reference;
 use kernel_ops::images::{Archive, DockerBuild, ImageStore, StoredImage, Told};
@@ -18,7 +19,16 @@ impl EngineImages {
     /// # Errors
     /// When none answers.
     pub async fn connect(context: &Context) -> Result<Box<dyn ImageStore>, Failure> {
-        match Images::connect(context.environment.get("DOCKER_HOST")).await {
+        let address = Address::find(&|name| context.environment.get(name).map(str::to_owned));
+        Self::at(&address.map_err(|error| converge::engine_failure(&error))?).await
+    }
+
+    /// Of the Engine at an address.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn at(address: &Address) -> Result<Box<dyn ImageStore>, Failure> {
+        match Images::connect(address).await {
             Ok(images) => Ok(Box::new(Self(images))),
             Err(error) => Err(converge::engine_failure(&error)),
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::DataFormat;
 use crate::context::Context;
-use crate::engine::Secrets;
+use crate::engine::{self, Secrets};
 use crate::settings::Progress;
 use crate::work::{self, Surroundings};
 
@@ -46,9 +46,10 @@ pub fn run<T>(
 ) -> Result<T, Failure> {
     let project = project(context)?;
     work::run(context, async |surroundings| {
-        let host = context.environment.get("DOCKER_HOST");
-        let stack =
-            Stack::connect(host, project.as_str()).await.map_err(|error| converge::engine_failure(&error))?;
+        let address = engine::address(context).map_err(|error| converge::engine_failure(&error))?;
+        let stack = Stack::connect(&address, project.as_str())
+            .await
+            .map_err(|error| converge::engine_failure(&error))?;
         tokio::select! {
             // First, so that work that ends by an interruption is taken at its word.
             biased;

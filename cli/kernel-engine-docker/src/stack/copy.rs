@@ -12,7 +12,8 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use kernel_engine::EngineError;
 
-use super::{Member, Stack, refused};
+use super::{Member, Stack};
+use crate::trouble::trouble;
 
 /// The bit of Go's file modes that says: a folder.
 const FOLDER: u32 = 1 << 31;
@@ -44,9 +45,7 @@ impl Stack {
             }
             Ok(_) => Ok(Some(Found::File)),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => {
-                Err(refused(format_args!("looking at `{path}` in `{}` failed", member.name), error))
-            }
+            Err(error) => Err(trouble(&format!("looking at `{path}` in `{}` failed", member.name), error)),
         }
     }
 
@@ -76,7 +75,6 @@ impl Stack {
             .build();
         let body = body_try_stream(archive);
         let answer = self.docker.upload_to_container(&member.id, Some(options), body).await;
-        answer
-            .map_err(|error| refused(format_args!("copying to `{path}` in `{}` failed", member.name), error))
+        answer.map_err(|error| trouble(&format!("copying to `{path}` in `{}` failed", member.name), error))
     }
 }

@@ -9,7 +9,9 @@ use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 use serde::Serialize;
 
-use super::{BAD_ARGUMENT, Stack, label, refused};
+use super::{BAD_ARGUMENT, Stack};
+use crate::labels;
+use crate::trouble::trouble;
 
 /// Something that happened to a container. The field names are those of `docker compose events --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,7 +84,7 @@ impl Stack {
         services: &[String],
         window: &Window,
     ) -> impl Stream<Item = Result<StackEvent, EngineError>> + use<> {
-        let labels = vec![format!("{}={}", label::PROJECT, self.project)];
+        let labels = vec![format!("{}={}", labels::PROJECT, self.project)];
         let filters = HashMap::from([("type", vec!["container".to_owned()]), ("label", labels)]);
         let mut options = EventsOptionsBuilder::new().filters(&filters);
         if let Some(since) = window.since() {
@@ -93,7 +95,7 @@ impl Stack {
         }
         let services = services.to_vec();
         self.docker.events(Some(options.build())).filter_map(move |event| {
-            let event = event.map_err(|error| refused("listening to the Engine failed", error));
+            let event = event.map_err(|error| trouble("listening to the Engine failed", error));
             let found = match event {
                 Ok(event) => of_service(event, &services).map(Ok),
                 Err(error) => Some(Err(error)),
@@ -106,7 +108,7 @@ impl Stack {
 fn of_service(event: EventMessage, services: &[String]) -> Option<StackEvent> {
     let actor = event.actor?;
     let mut attributes: BTreeMap<String, String> = actor.attributes.unwrap_or_default().into_iter().collect();
-    let service = attributes.remove(label::SERVICE)?;
+    let service = attributes.remove(labels::SERVICE)?;
     if !services.is_empty() && !services.contains(&service) {
         return None;
     }

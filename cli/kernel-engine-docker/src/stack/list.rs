@@ -5,7 +5,8 @@ use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 use serde::Serialize;
 
-use super::{Member, NO_CONTAINER, Stack, Which, refused};
+use super::{Member, NO_CONTAINER, Stack, Which};
+use crate::trouble::trouble;
 
 /// How many questions the Engine is asked at the same time.
 const AT_ONCE: usize = 8;
@@ -50,7 +51,7 @@ impl Stack {
         let asked = stream::iter(members).map(|member| async move {
             let answer = self.docker.top_processes(&member.id, None).await;
             let answer = answer
-                .map_err(|error| refused(format_args!("asking what `{}` runs failed", member.name), error))?;
+                .map_err(|error| trouble(&format!("asking what `{}` runs failed", member.name), error))?;
             Ok(Processes {
                 member,
                 titles: answer.titles.unwrap_or_default(),
@@ -95,7 +96,7 @@ impl Stack {
         let asked = stream::iter(members).map(|member| async move {
             let answer = self.docker.inspect_image(&member.image_id).await;
             let image = answer.map_err(|error| {
-                refused(format_args!("asking for the image of `{}` failed", member.name), error)
+                trouble(&format!("asking for the image of `{}` failed", member.name), error)
             })?;
             let (repository, tag) = split(&member.image);
             let parts = [image.os, image.architecture, image.variant].into_iter().flatten();

@@ -11,14 +11,17 @@ mod usage;
 
 use std::collections::{BTreeSet, HashMap};
 
+use bollard::Docker;
 use bollard::models::{ContainerSummary, PortSummaryTypeEnum};
 use bollard::query_parameters::ListContainersOptionsBuilder;
-use bollard::{API_DEFAULT_VERSION, Docker};
+use kernel_core::container::NUMBER_LABEL;
 use kernel_core::diagnostic::Code;
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
-use crate::probe::{DockerStatus, USUAL, probe};
+use crate::address::{Address, unreachable};
+use crate::labels;
+use crate::trouble::trouble;
 
 pub use copy::Found;
 pub use events::{StackEvent, Window};
@@ -28,29 +31,13 @@ pub use projects::{ProjectSummary, projects};
 pub use signal::Ended;
 pub use usage::Usage;
 
-/// No Engine answers that could have containers.
-pub const NO_ENGINE: Code = Code("K-STACK-001");
 /// A service has no container that the command could be about.
-pub const NO_CONTAINER: Code = Code("K-STACK-002");
-/// The Engine does not do what it is asked to with a container.
-pub const REFUSED: Code = Code("K-STACK-003");
+pub const NO_CONTAINER: Code = Code("K-STACK-001");
 /// What was said about a container can't be understood.
-pub const BAD_ARGUMENT: Code = Code("K-STACK-004");
-
-/// All of them, each with a page in `docs/errors/`.
-pub const CODES: &[Code] = &[NO_ENGINE, NO_CONTAINER, REFUSED, BAD_ARGUMENT];
+pub const BAD_ARGUMENT: Code = Code("K-STACK-002");
 
 /// How long the Engine may take to begin an answer, in seconds. Streams that go on are not bounded.
 const LIMIT: u64 = 120;
-
-/// The labels by which containers belong together; docker compose's own.
-mod label {
-    pub const PROJECT: &str = "com.docker.compose.project";
-    pub const SERVICE: &str = "com.docker.compose.service";
-    pub const NUMBER: &str = "com.docker.compose.container-number";
-    pub const ONE_OFF: &str = "com.docker.compose.oneoff";
-    pub const FILES: &str = "com.docker.compose.project.config_files";
-}
 
 /// The containers of one project on one Engine.
 #[derive(Clone, Debug)]
@@ -108,12 +95,12 @@ pub enum Which {
 }
 
 impl Stack {
-    /// Of the Engine at `docker_host`, the value of `DOCKER_HOST`; at the usual socket when there is none.
+    /// Of the Engine at an address.
     ///
     /// # Errors
     /// When no Engine answers there.
-    pub async fn connect(docker_host: Option<&str>, project: &str) -> Result<Self, EngineError> {
-        Ok(Self { docker: connect(docker_host).await?, project: project.to_owned() })
+    pub async fn connect(address: &Address, project: &str) -> Result<Self, EngineError> {
+        Ok(Self { docker: connect(address).await?, project: project.to_owned() })
     }
 
     /// The containers of these services, of all without names, by service and number.
@@ -122,10 +109,10 @@ impl Stack {
     /// When the Engine can't be asked, or a service that was named has no such container: all of those at once.
     pub async fn members(&self, services: &[String], which: Which) -> Result<Vec<Member>, EngineError> {
         let all = which != Which::Running;
-        let filters = HashMap::from([("label", vec![format!("{}={}", label::PROJECT, self.project)])]);
+        let filters = HashMap::from([("label", vec![format!("{}={}", labels::PROJECT, self.project)])]);
         let options = ListContainersOptionsBuilder::new().all(all).filters(&filters).build();
         let found = self.docker.list_containers(Some(options)).await;
-        let found = found.map_err(|error| refused("listing the project's containers failed", error))?;
+        let found = found.map_err(|error| trouble("listing the project's containers failed", error))?;
         let mut members: Vec<Member> = found.into_iter().filter_map(member).collect();
         members.retain(|member| which == Which::WithOneOff || !member.one_off);
         if !services.is_empty() {
@@ -191,19 +178,9 @@ impl Stack {
     }
 }
 
-async fn connect(docker_host: Option<&str>) -> Result<Docker, EngineError> {
-    let no_engine = |reason: String| {
-        let message = format!("no Docker Engine answers: {reason}");
-        EngineError::new(NO_ENGINE, ExitCode::Prerequisite, message)
-            .help("start Docker or set DOCKER_HOST; this command is about containers")
-    };
-    if let DockerStatus::Unavailable { reason } = probe(docker_host).await {
-        return Err(no_engine(reason));
-    }
-    let host = docker_host.filter(|host| !host.is_empty()).unwrap_or(USUAL);
-    let docker = Docker::connect_with_unix(host, LIMIT, API_DEFAULT_VERSION);
-    let docker = docker.map_err(|error| no_engine(error.to_string()))?;
-    docker.negotiate_version().await.map_err(|error| no_engine(error.to_string()))
+async fn connect(address: &Address) -> Result<Docker, EngineError> {
+    let docker = address.client(LIMIT)?;
+    docker.negotiate_version().await.map_err(|error| unreachable(address, error))
 }
 
 fn member(container: ContainerSummary) -> Option<Member> {
@@ -224,22 +201,12 @@ fn member(container: ContainerSummary) -> Option<Member> {
     Some(Member {
         id: container.id?,
         name: container.names?.into_iter().next()?.trim_start_matches('/').to_owned(),
-        service: labels.remove(label::SERVICE)?,
-        number: labels.get(label::NUMBER).and_then(|number| number.parse().ok()).unwrap_or(1),
-        one_off: labels.get(label::ONE_OFF).is_some_and(|value| value == "True"),
+        service: labels.remove(labels::SERVICE)?,
+        number: labels.get(NUMBER_LABEL).and_then(|number| number.parse().ok()).unwrap_or(1),
+        one_off: labels.get(labels::ONE_OFF).is_some_and(|value| value == "True"),
         state: container.state.map(|state| state.to_string()).unwrap_or_default(),
         image: container.image.unwrap_or_default(),
         image_id: container.image_id.unwrap_or_default(),
         ports: ports.collect(),
     })
-}
-
-/// The Engine's own words are the best there are: they become part of the message.
-fn refused(what: impl std::fmt::Display, error: bollard::errors::Error) -> EngineError {
-    match error {
-        bollard::errors::Error::DockerResponseServerError { message, .. } => {
-            EngineError::new(REFUSED, ExitCode::Failed, format!("{what}: {}", message.trim()))
-        }
-        other => EngineError::new(REFUSED, ExitCode::Failed, what.to_string()).because(other),
-    }
 }

@@ -16,7 +16,8 @@ use kernel_engine::EngineError;
 use tokio::io::AsyncWrite;
 
 use super::signal::end_of;
-use super::{Member, Stack, refused};
+use super::{Member, Stack};
+use crate::trouble::trouble;
 
 /// How long after the last word of a container its end is waited for. When it does not come, the conversation was ended
 /// and not the container.
@@ -95,7 +96,7 @@ impl Stack {
     /// # Errors
     /// When the Engine does not start it.
     pub async fn exec(&self, member: &Member, settings: &ExecSettings) -> Result<Session, EngineError> {
-        let failed = |error| refused(format_args!("running a program in `{}` failed", member.name), error);
+        let failed = |error| trouble(&format!("running a program in `{}` failed", member.name), error);
         let talks = !settings.detach;
         let config = ExecConfig {
             attach_stdin: Some(talks && settings.stdin),
@@ -127,7 +128,7 @@ impl Stack {
     /// # Errors
     /// When the Engine refuses.
     pub async fn attach(&self, member: &Member, settings: &AttachSettings) -> Result<Session, EngineError> {
-        let failed = |error| refused(format_args!("attaching to `{}` failed", member.name), error);
+        let failed = |error| trouble(&format!("attaching to `{}` failed", member.name), error);
         let found = self.docker.inspect_container(&member.id, None).await.map_err(failed)?;
         let config = found.config.unwrap_or_default();
         let stdin = settings.stdin && config.open_stdin == Some(true);
@@ -158,14 +159,14 @@ impl Session {
                 let size = ResizeExecOptions { width: columns, height: rows };
                 let answer = self.docker.resize_exec(id, size).await;
                 answer.map_err(|error| {
-                    refused(format_args!("resizing the terminal in `{container}` failed"), error)
+                    trouble(&format!("resizing the terminal in `{container}` failed"), error)
                 })
             }
             Process::Main { id, container } => {
                 let size = ResizeContainerTTYOptionsBuilder::new().w(columns.into()).h(rows.into()).build();
                 let answer = self.docker.resize_container_tty(id, size).await;
                 answer.map_err(|error| {
-                    refused(format_args!("resizing the terminal of `{container}` failed"), error)
+                    trouble(&format!("resizing the terminal of `{container}` failed"), error)
                 })
             }
         }
@@ -179,9 +180,8 @@ impl Session {
     pub async fn exit_code(&self) -> Result<Option<i64>, EngineError> {
         match &self.process {
             Process::Exec { id, container } => {
-                let failed = |error| {
-                    refused(format_args!("asking how the program in `{container}` ended failed"), error)
-                };
+                let failed =
+                    |error| trouble(&format!("asking how the program in `{container}` ended failed"), error);
                 let answer = self.docker.inspect_exec(id).await.map_err(failed)?;
                 Ok(if answer.running == Some(true) { None } else { answer.exit_code })
             }
@@ -202,7 +202,7 @@ fn told(
     let told = output.map(move |piece| match piece {
         Ok(LogOutput::StdErr { message }) => Ok(Output::Err(message)),
         Ok(piece) => Ok(Output::Out(piece.into_bytes())),
-        Err(error) => Err(refused(format_args!("listening to `{container}` failed"), error)),
+        Err(error) => Err(trouble(&format!("listening to `{container}` failed"), error)),
     });
     told.boxed()
 }

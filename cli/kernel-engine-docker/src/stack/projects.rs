@@ -6,7 +6,10 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use kernel_engine::EngineError;
 use serde::Serialize;
 
-use super::{connect, label, refused};
+use super::connect;
+use crate::address::Address;
+use crate::labels;
+use crate::trouble::trouble;
 
 /// A project that has containers. The field names are those of `docker compose ls --format json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,21 +23,21 @@ pub struct ProjectSummary {
     pub config_files: String,
 }
 
-/// The projects of the Engine at `docker_host` by name; with `all` also those of which nothing runs.
+/// The projects of the Engine at an address by name; with `all` also those of which nothing runs.
 ///
 /// # Errors
 /// When no Engine answers there.
-pub async fn projects(docker_host: Option<&str>, all: bool) -> Result<Vec<ProjectSummary>, EngineError> {
-    let docker = connect(docker_host).await?;
-    let filters = HashMap::from([("label", vec![label::PROJECT])]);
+pub async fn projects(address: &Address, all: bool) -> Result<Vec<ProjectSummary>, EngineError> {
+    let docker = connect(address).await?;
+    let filters = HashMap::from([("label", vec![labels::PROJECT])]);
     let options = ListContainersOptionsBuilder::new().all(all).filters(&filters).build();
     let found = docker.list_containers(Some(options)).await;
-    let found = found.map_err(|error| refused("listing the Engine's containers failed", error))?;
+    let found = found.map_err(|error| trouble("listing the Engine's containers failed", error))?;
     let mut projects: BTreeMap<String, (BTreeMap<String, usize>, BTreeSet<String>)> = BTreeMap::new();
     for container in found {
         let mut labels = container.labels.unwrap_or_default();
-        let Some(name) = labels.remove(label::PROJECT) else { continue };
-        if labels.get(label::ONE_OFF).is_some_and(|value| value == "True") {
+        let Some(name) = labels.remove(labels::PROJECT) else { continue };
+        if labels.get(labels::ONE_OFF).is_some_and(|value| value == "True") {
             continue;
         }
         let (states, files) = projects.entry(name).or_default();
@@ -42,7 +45,7 @@ pub async fn projects(docker_host: Option<&str>, all: bool) -> Result<Vec<Projec
         *states.entry(state).or_default() += 1;
         files.extend(
             labels
-                .remove(label::FILES)
+                .remove(labels::CONFIG_FILES)
                 .into_iter()
                 .flat_map(|files| files.split(',').map(str::to_owned).collect::<Vec<_>>()),
         );

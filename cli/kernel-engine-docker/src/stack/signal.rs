@@ -5,10 +5,10 @@ use bollard::errors::Error;
 use bollard::query_parameters::{KillContainerOptionsBuilder, WaitContainerOptionsBuilder};
 use futures::future::select_all;
 use futures::{StreamExt, TryStreamExt, stream};
-use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
-use super::{Member, REFUSED, Stack, Which, refused};
+use super::{Member, Stack, Which};
+use crate::trouble::{ended_early, trouble};
 
 /// How many containers are told something at the same time.
 const AT_ONCE: usize = 8;
@@ -35,9 +35,7 @@ impl Stack {
             match self.docker.kill_container(&member.id, Some(options)).await {
                 // It ended between the look and the signal: nobody is left who could be told.
                 Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(member),
-                Err(error) => {
-                    Err(refused(format_args!("sending {signal} to `{}` failed", member.name), error))
-                }
+                Err(error) => Err(trouble(&format!("sending {signal} to `{}` failed", member.name), error)),
             }
         });
         told.buffered(AT_ONCE).try_collect().await
@@ -53,7 +51,7 @@ impl Stack {
         let told = stream::iter(members.into_iter().filter(|member| member.state != "paused"));
         let told = told.map(|member| async move {
             let answer = self.docker.pause_container(&member.id).await;
-            answer.map_err(|error| refused(format_args!("pausing `{}` failed", member.name), error))?;
+            answer.map_err(|error| trouble(&format!("pausing `{}` failed", member.name), error))?;
             Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
@@ -68,7 +66,7 @@ impl Stack {
         let told = stream::iter(members.into_iter().filter(|member| member.state == "paused"));
         let told = told.map(|member| async move {
             let answer = self.docker.unpause_container(&member.id).await;
-            answer.map_err(|error| refused(format_args!("letting `{}` go on failed", member.name), error))?;
+            answer.map_err(|error| trouble(&format!("letting `{}` go on failed", member.name), error))?;
             Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
@@ -100,10 +98,7 @@ pub(super) async fn end_of(docker: &Docker, id: &str, name: &str) -> Result<i64,
         Some(Ok(answer)) => Ok(answer.status_code),
         // The library takes an exit code that is not zero for a failure of the call.
         Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
-        Some(Err(error)) => Err(refused(format_args!("waiting for the end of `{name}` failed"), error)),
-        None => {
-            let message = format!("the Engine ended the wait for `{name}` without an answer");
-            Err(EngineError::new(REFUSED, ExitCode::Failed, message))
-        }
+        Some(Err(error)) => Err(trouble(&format!("waiting for the end of `{name}` failed"), error)),
+        None => Err(ended_early(&format!("waiting for the end of `{name}`"))),
     }
 }

@@ -9,7 +9,8 @@ use futures::{StreamExt, stream};
 use kernel_engine::EngineError;
 use serde::Serialize;
 
-use super::{Member, Stack, Which, refused};
+use super::{Member, Stack, Which};
+use crate::trouble::trouble;
 
 /// What a container takes at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,7 +60,7 @@ impl Stack {
         let samples = async move {
             let samples = docker.stats(&member.id, Some(options)).map(move |sample| match sample {
                 Ok(sample) => Ok(of(&member, &sample)),
-                Err(error) => Err(refused(format_args!("asking what `{}` takes failed", member.name), error)),
+                Err(error) => Err(trouble(&format!("asking what `{}` takes failed", member.name), error)),
             });
             samples.boxed()
         };

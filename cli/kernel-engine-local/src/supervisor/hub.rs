@@ -56,7 +56,7 @@ impl Hub {
 
     pub(crate) fn observed(&self) -> Observed {
         let items = self.units().iter().map(|unit| unit.item()).collect();
-        Observed { present: true, data: self.layout.has_data(), items }
+        Observed { present: true, data: self.layout.has_data(), items, ..Observed::default() }
     }
 
     /// Lines from now on.

@@ -80,7 +80,7 @@ pub fn desired(engine: &LocalEngine, program: &Path, units: &[Unit]) -> Desired 
             target: Target::Running,
         }
     };
-    Desired { project: ProjectName::new("test").unwrap(), items: units.iter().map(item).collect() }
+    Desired::of(ProjectName::new("test").unwrap(), units.iter().map(item).collect())
 }
 
 /// Observes, plans and executes, as `up` does.

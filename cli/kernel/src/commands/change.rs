@@ -22,9 +22,9 @@ pub fn run(
     let platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
     context.warn(&platform);
     let change = work::run(context, async |surroundings| {
-        let host = engine::choose(context, &platform.workspace, &platform.name).await?;
+        let host = engine::choose(context, engine::Stack::of(&platform)).await?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
-        if let Some(reason) = engine::reason(context) {
+        if let Some(reason) = host.reason() {
             events.emit(Event::Notice { message: reason.to_owned() });
         }
         let command = format!("kernel {command}");

@@ -11,6 +11,7 @@ use kernel_ops::workspace::Workspace;
 use crate::arguments::DataFormat;
 use crate::commands::change;
 use crate::context::Context;
+use crate::engine::Stack;
 use crate::{engine, stack, work};
 
 const EXAMPLES: &str = "\
@@ -24,8 +25,12 @@ Examples:
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
     /// Remove the data too. There is no way back
-    #[arg(long)]
+    #[arg(short, long)]
     volumes: bool,
+
+    /// As docker compose has it. What is no longer in the files ends here anyway
+    #[arg(long)]
+    remove_orphans: bool,
 }
 
 /// Takes it down.
@@ -35,7 +40,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let name = stack::project(context)?;
     let change = work::run(context, async |surroundings| {
         let workspace: &Workspace = &workspace;
-        let host = engine::choose(context, workspace, &name).await?;
+        let host = engine::choose(context, Stack { workspace, name: &name, platform: None }).await?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
         let work =
             Work { host: &*host, dry_run: context.settings.dry_run, events, cancel, command: "kernel down" };

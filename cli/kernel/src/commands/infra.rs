@@ -2,21 +2,26 @@
 
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
-use kernel_ops::{Failure, converge, infra, load, select};
+use kernel_ops::{Failure, codes, converge, infra, load, problem, select};
 use kernel_report::{Cell, Table};
 
-use crate::arguments::DataFormat;
+use crate::arguments::{DataFormat, EngineChoice};
 use crate::context::Context;
 use crate::{engine, work};
 
 /// Writes the env files and says how to use them.
 pub fn run(context: &mut Context, format: DataFormat, services: &[String]) -> Result<ExitCode, Failure> {
+    if context.settings.engine == EngineChoice::Docker {
+        let message = "`up --infra-only` is not implemented by the Docker engine; nothing was done";
+        let help = "leave `--engine docker` away: every store is then embedded in its service";
+        return Err(Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help)));
+    }
     let dry_run = context.settings.dry_run;
     let platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
     context.warn(&platform);
     let chosen = select::named(&platform.project, services)?;
     let files = work::run(context, async |surroundings| {
-        let host = engine::choose(context, &platform.workspace, &platform.name).await?;
+        let host = engine::local(context, &platform.workspace, &platform.name)?;
         let mut desired = converge::wanted(&platform, &*host, &surroundings.events)?;
         desired.items.retain(|item| chosen.contains(item.name.as_str()));
         if dry_run {

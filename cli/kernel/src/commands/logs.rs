@@ -66,7 +66,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         Form::People
     };
     work::run(context, async |surroundings| {
-        let host = engine::choose(context, &platform.workspace, &platform.name).await?;
+        let host = engine::choose(context, engine::Stack::of(&platform)).await?;
         // Log lines are the answer, so they go to stdout by a way of their own.
         let (lines, mut told) = Events::channel();
         let cancel = &surroundings.cancel;

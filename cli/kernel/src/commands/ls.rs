@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::arguments::DataFormat;
 use crate::context::Context;
-use crate::{stack, work};
+use crate::{engine, stack, work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,8 +50,8 @@ struct Answer<'a> {
 /// Shows them.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let mut found = work::run(context, async |_| {
-        let host = context.environment.get("DOCKER_HOST");
-        projects(host, arguments.all).await.map_err(|error| converge::engine_failure(&error))
+        let found = async { projects(&engine::address(context)?, arguments.all).await };
+        found.await.map_err(|error| converge::engine_failure(&error))
     })?;
     if let Some(text) = &arguments.filter {
         found.retain(|project| project.name.contains(text));

@@ -1,7 +1,7 @@
 //! One file per command, each in the same order: help text, arguments, settings, run.
 
 mod attach;
-mod build;
+pub(crate) mod build;
 mod change;
 mod completions;
 mod config;

@@ -32,7 +32,7 @@ pub struct Arguments {
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let platform = load::load(&context.load_settings(), &engine::Secrets, false)?;
     let status = work::run(context, async |_| {
-        let host = engine::choose(context, &platform.workspace, &platform.name).await?;
+        let host = engine::choose(context, engine::Stack::of(&platform)).await?;
         status::status(&platform, &*host, arguments.all).await
     })?;
     let table = || {

@@ -83,7 +83,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let local = request.target.is_none();
     let report = work::run(context, async |surroundings| {
         let host = match local {
-            true => Some(engine::choose(context, &platform.workspace, &platform.name).await?),
+            true => Some(engine::choose(context, engine::Stack::of(&platform)).await?),
             false => None,
         };
         if let Some(host) = &host

@@ -1,0 +1,207 @@
+//! Where the Engine is: `DOCKER_HOST`, else the context that `docker context use` chose, else the usual socket.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use kernel_core::exit::ExitCode;
+use kernel_engine::EngineError;
+use serde_json::Value as Json;
+
+use crate::codes;
+use crate::digest::sha256;
+
+/// Where an Engine listens when nothing says where.
+const USUAL: &str = "unix:///var/run/docker.sock";
+
+/// Where an Engine is and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    host: String,
+    tls: Option<Tls>,
+    /// What said so, a few words.
+    source: String,
+}
+
+/// The certificates that both sides show each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tls {
+    directory: PathBuf,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)
+    }
+}
+
+impl Address {
+    /// Finds out where the Engine is. `variable` gives a variable of the environment; empty ones count as unset.
+    ///
+    /// # Errors
+    /// When what says where it is can't be understood, or asks for what is not implemented.
+    pub fn find(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, EngineError> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let home = set("HOME").map(PathBuf::from);
+        let configuration =
+            set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home.map(|home| home.join(".docker")));
+        if let Some(host) = set("DOCKER_HOST") {
+            let tls = set("DOCKER_TLS_VERIFY").is_some() || set("DOCKER_TLS").is_some();
+            let directory = set("DOCKER_CERT_PATH").map(PathBuf::from).or(configuration);
+            let tls = match (tls && !host.starts_with("unix://"), directory) {
+                (true, Some(directory)) => Some(Tls { directory }),
+                _ => None,
+            };
+            return Self::checked(host, tls, "DOCKER_HOST".to_owned());
+        }
+        let Some(configuration) = configuration else { return Self::usual() };
+        let chosen = match set("DOCKER_CONTEXT") {
+            Some(name) => Some(name),
+            None => current_context(&configuration)?,
+        };
+        match chosen {
+            Some(name) if name != "default" => Self::of_context(&configuration, &name),
+            _ => Self::usual(),
+        }
+    }
+
+    fn usual() -> Result<Self, EngineError> {
+        Self::checked(USUAL.to_owned(), None, "the usual socket".to_owned())
+    }
+
+    /// The Engine of a context that `docker context create` wrote.
+    fn of_context(configuration: &Path, name: &str) -> Result<Self, EngineError> {
+        let folder = sha256(name);
+        let path = configuration.join("contexts/meta").join(&folder).join("meta.json");
+        let read = std::fs::read_to_string(&path).map_err(|error| {
+            refusal(format!("the Docker context `{name}` can't be read from `{}`: {error}", path.display()))
+                .help("`docker context ls` lists those that there are; DOCKER_CONTEXT=default takes none")
+        })?;
+        let context: Json = serde_json::from_str(&read).map_err(|error| {
+            refusal(format!("the Docker context `{name}` in `{}` is no JSON: {error}", path.display()))
+                .help("create it again with `docker context create`")
+        })?;
+        let endpoint = context.pointer("/Endpoints/docker").unwrap_or(&Json::Null);
+        let host = endpoint.get("Host").and_then(Json::as_str).unwrap_or(USUAL).to_owned();
+        if endpoint.get("SkipTLSVerify").and_then(Json::as_bool) == Some(true) {
+            let message = format!("the Docker context `{name}` skips verification, which is not implemented");
+            return Err(refusal(message).help("create it again with the certificates of its Engine"));
+        }
+        let directory = configuration.join("contexts/tls").join(&folder).join("docker");
+        let tls = directory.is_dir().then_some(Tls { directory });
+        Self::checked(host, tls, format!("the Docker context `{name}`"))
+    }
+
+    fn checked(host: String, tls: Option<Tls>, source: String) -> Result<Self, EngineError> {
+        let scheme = host.split("://").next().unwrap_or_default();
+        match scheme {
+            "unix" | "tcp" | "http" | "https" if host.contains("://") => Ok(Self { host, tls, source }),
+            "ssh" => Err(refusal(format!("{source} says `{host}`: an Engine over ssh is not implemented"))
+                .help(
+                    "forward its socket: `ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock HOST`, and \
+                 DOCKER_HOST=unix:///tmp/engine.sock",
+                )),
+            _ => Err(refusal(format!("{source} says `{host}`, which is no address of an Engine"))
+                .help("give it as `unix:///path/to/docker.sock` or `tcp://host:port`")),
+        }
+    }
+
+    /// A client that gives each request at most `limit` seconds until it is answered. Asks nothing yet.
+    ///
+    /// # Errors
+    /// When there is no such socket, or certificates can't be read.
+    pub(crate) fn client(&self, limit: u64) -> Result<Docker, EngineError> {
+        let unreachable = |error| unreachable(self, error);
+        if self.host.starts_with("unix://") {
+            return Docker::connect_with_unix(&self.host, limit, API_DEFAULT_VERSION).map_err(unreachable);
+        }
+        let Some(tls) = &self.tls else {
+            return Docker::connect_with_http(&self.host, limit, API_DEFAULT_VERSION).map_err(unreachable);
+        };
+        let file = |name: &str| tls.directory.join(name);
+        Docker::connect_with_ssl(
+            &self.host,
+            &file("key.pem"),
+            &file("cert.pem"),
+            &file("ca.pem"),
+            limit,
+            API_DEFAULT_VERSION,
+        )
+        .map_err(|error| {
+            refusal(format!("the certificates in `{}` can't be used", tls.directory.display()))
+                .because(error)
+                .help("DOCKER_CERT_PATH names the folder with `ca.pem`, `cert.pem` and `key.pem`")
+        })
+    }
+}
+
+/// Nobody answers at an address.
+pub(crate) fn unreachable(address: &Address, error: bollard::errors::Error) -> EngineError {
+    let message = format!("no Docker Engine answers at `{address}` ({})", address.source);
+    EngineError::new(codes::UNREACHABLE, ExitCode::Prerequisite, message)
+        .because(error)
+        .help("start Docker, or set DOCKER_HOST to where it listens")
+}
+
+fn current_context(configuration: &Path) -> Result<Option<String>, EngineError> {
+    let path = configuration.join("config.json");
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+    let settings: Json = serde_json::from_str(&text).map_err(|error| {
+        refusal(format!("`{}` is no JSON: {error}", path.display()))
+            .help("correct it, or set DOCKER_HOST to where the Engine listens")
+    })?;
+    Ok(settings.get("currentContext").and_then(Json::as_str).map(str::to_owned))
+}
+
+fn refusal(message: String) -> EngineError {
+    EngineError::new(codes::ENDPOINT, ExitCode::Prerequisite, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(variables: &[(&str, &str)]) -> Result<Address, EngineError> {
+        Address::find(&|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn what_is_said_last_counts() {
+        assert_eq!(find(&[]).unwrap().to_string(), USUAL);
+        assert_eq!(find(&[("DOCKER_HOST", "")]).unwrap().to_string(), USUAL);
+        assert_eq!(find(&[("DOCKER_HOST", "tcp://h:1")]).unwrap().to_string(), "tcp://h:1");
+        let tls = find(&[
+            ("DOCKER_HOST", "tcp://h:1"),
+            ("DOCKER_TLS_VERIFY", "1"),
+            ("DOCKER_CERT_PATH", "/certificates"),
+        ]);
+        assert_eq!(tls.unwrap().tls.unwrap().directory, Path::new("/certificates"));
+    }
+
+    #[test]
+    fn a_context_says_where_its_engine_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_str().unwrap();
+        let docker = folder.path().join(".docker");
+        let meta = docker.join("contexts/meta").join(sha256("far"));
+        std::fs::create_dir_all(&meta).unwrap();
+        std::fs::write(docker.join("config.json"), r#"{ "currentContext": "far" }"#).unwrap();
+        let context = r#"{ "Name": "far", "Endpoints": { "docker": { "Host": "tcp://far:2375" } } }"#;
+        std::fs::write(meta.join("meta.json"), context).unwrap();
+        assert_eq!(find(&[("HOME", home)]).unwrap().to_string(), "tcp://far:2375");
+        assert_eq!(find(&[("HOME", home), ("DOCKER_CONTEXT", "default")]).unwrap().to_string(), USUAL);
+        let missing = find(&[("HOME", home), ("DOCKER_CONTEXT", "near")]).unwrap_err();
+        assert!(missing.to_string().contains("`near`"), "{missing}");
+    }
+
+    #[test]
+    fn what_is_not_implemented_is_refused_by_name() {
+        for host in ["ssh://me@far", "npipe:////./pipe/docker", "far:2375"] {
+            let error = find(&[("DOCKER_HOST", host)]).unwrap_err();
+            assert!(error.to_string().contains(host) && error.help.is_some(), "{error}");
+            assert_eq!(error.code, codes::ENDPOINT);
+        }
+    }
+}

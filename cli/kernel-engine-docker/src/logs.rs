@@ -1,0 +1,225 @@
+//! What containers said.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream::{BoxStream, SelectAll};
+use kernel_core::event::{LogLine, Stream};
+use kernel_core::name::{ProjectName, ServiceName};
+use kernel_engine::EngineError;
+
+use crate::watch::Watch;
+use crate::{labels, observe};
+
+/// Which lines are told.
+#[derive(Clone, Debug, Default)]
+pub struct LogRequest {
+    /// Of these services.
+    pub services: BTreeSet<ServiceName>,
+    /// At most so many last lines of each container; all when `None`.
+    pub tail: Option<usize>,
+    /// Go on with what they say from now on.
+    pub follow: bool,
+}
+
+/// One line with the time that the Engine gave it.
+struct Line {
+    container: String,
+    line: LogLine,
+}
+
+/// Gives lines to `take`: what was said, merged by time; then, with `follow`, what is said from now on, also by
+/// containers that start later. Then it ends only when its future is dropped.
+pub(crate) async fn tell(
+    docker: &Docker,
+    project: &ProjectName,
+    watch: &Watch,
+    request: &LogRequest,
+    mut take: impl FnMut(LogLine) + Send,
+) -> Result<(), EngineError> {
+    let mut events = watch.listen();
+    let label = format!("{}={project}", labels::PROJECT);
+    let containers: HashMap<String, ServiceName> = services(docker, &label, request).await?;
+    let tail = request.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
+    let histories = containers.iter().map(|(id, service)| {
+        let stream = lines(docker, id, service, &tail, false);
+        async move { stream.collect::<Vec<Line>>().await }
+    });
+    let mut told: Vec<Line> = join_all(histories).await.into_iter().flatten().collect();
+    told.sort_by(|one, other| one.line.time.cmp(&other.line.time));
+    let mut last: HashMap<String, String> = HashMap::new();
+    for Line { container, line } in told {
+        last.insert(container, line.time.clone());
+        take(line);
+    }
+    if !request.follow {
+        return Ok(());
+    }
+    let mut following: SelectAll<BoxStream<'static, Line>> = SelectAll::new();
+    for (id, service) in &containers {
+        following.push(lines(docker, id, service, "1000", true));
+    }
+    loop {
+        tokio::select! {
+            Some(Line { container, line }) = following.next() => {
+                // A stream begins with what was said before.
+                if last.get(&container).is_none_or(|last| line.time > *last) {
+                    last.insert(container, line.time.clone());
+                    take(line);
+                }
+            }
+            event = events.recv() => {
+                let Ok(event) = event else { continue };
+                if event.action == "start" {
+                    let now = services(docker, &label, request).await.unwrap_or_default();
+                    if let Some(service) = now.get(&event.container) {
+                        following.push(lines(docker, &event.container, service, "1000", true));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn services(
+    docker: &Docker,
+    label: &str,
+    request: &LogRequest,
+) -> Result<HashMap<String, ServiceName>, EngineError> {
+    let containers = observe::containers(docker, label).await?;
+    let services = containers.into_iter().filter_map(|container| {
+        let labels = container.config?.labels?;
+        let service = ServiceName::new(labels.get(labels::SERVICE)?.clone()).ok()?;
+        (request.services.contains(&service)).then_some((container.id?, service))
+    });
+    Ok(services.collect())
+}
+
+fn lines(
+    docker: &Docker,
+    container: &str,
+    service: &ServiceName,
+    tail: &str,
+    follow: bool,
+) -> BoxStream<'static, Line> {
+    let options = LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .timestamps(true)
+        .follow(follow)
+        .tail(tail)
+        .build();
+    let docker = docker.clone();
+    let (container, service) = (container.to_owned(), service.clone());
+    let outputs = {
+        let container = container.clone();
+        async_stream(docker, container, options)
+    };
+    let mut splitter = Splitter::default();
+    outputs
+        .flat_map(move |output| {
+            let lines: Vec<Line> = splitter
+                .take(output)
+                .into_iter()
+                .map(|(time, stream, text)| Line {
+                    container: container.clone(),
+                    line: LogLine { unit: service.clone(), time, stream, text },
+                })
+                .collect();
+            futures::stream::iter(lines)
+        })
+        .boxed()
+}
+
+/// A stream that owns its client. It ends where the Engine can't tell more.
+fn async_stream(
+    docker: Docker,
+    container: String,
+    options: bollard::query_parameters::LogsOptions,
+) -> BoxStream<'static, LogOutput> {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut outputs = std::pin::pin!(docker.logs(&container, Some(options)));
+        loop {
+            tokio::select! {
+                output = outputs.next() => match output {
+                    Some(Ok(output)) => if sender.send(output).is_err() { break },
+                    _ => break,
+                },
+                () = sender.closed() => break,
+            }
+        }
+    });
+    futures::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|output| (output, receiver))
+    })
+    .boxed()
+}
+
+/// Puts lines together that come in pieces, each stream for itself.
+#[derive(Default)]
+struct Splitter {
+    rest: [Vec<u8>; 2],
+}
+
+impl Splitter {
+    fn take(&mut self, output: LogOutput) -> Vec<(String, Stream, String)> {
+        let (stream, place) = match output {
+            LogOutput::StdErr { .. } => (Stream::Stderr, 1),
+            _ => (Stream::Stdout, 0),
+        };
+        let rest = &mut self.rest[place];
+        rest.extend_from_slice(output.as_ref());
+        let mut lines = Vec::new();
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end_matches(['\n', '\r']);
+            let (time, text) = text.split_once(' ').unwrap_or((text, ""));
+            lines.push((shorter(time), stream, text.to_owned()));
+        }
+        lines
+    }
+}
+
+/// The Engine gives nanoseconds and leaves out zeros at the end; in full length, times sort as texts.
+fn shorter(time: &str) -> String {
+    let time = time.trim_end_matches('Z');
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    format!("{seconds}.{fraction:0<9}Z")
+}
+
+/// The last lines of one container, without times.
+pub(crate) async fn last_lines(docker: &Docker, container: &str, count: usize) -> Vec<String> {
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&count.to_string()).build();
+    let outputs = docker.logs(container, Some(options));
+    let texts: Vec<String> = outputs
+        .filter_map(|output| async { output.ok() })
+        .map(|output| String::from_utf8_lossy(output.as_ref()).into_owned())
+        .collect()
+        .await;
+    let lines: Vec<String> = texts.concat().lines().map(str::to_owned).collect();
+    lines[lines.len().saturating_sub(count)..].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_may_come_in_pieces() {
+        let mut splitter = Splitter::default();
+        let out = |text: &'static str| LogOutput::StdOut { message: text.into() };
+        assert!(splitter.take(out("2026-01-01T00:00:00.5Z he")).is_empty());
+        let error = LogOutput::StdErr { message: "2026-01-01T00:00:01Z oh\n".into() };
+        let lines = splitter.take(error);
+        assert_eq!(lines, [("2026-01-01T00:00:01.000000000Z".to_owned(), Stream::Stderr, "oh".to_owned())]);
+        let lines = splitter.take(out("llo\r\n"));
+        assert_eq!(lines[0].2, "hello");
+        assert_eq!(lines[0].0, "2026-01-01T00:00:00.500000000Z");
+    }
+}

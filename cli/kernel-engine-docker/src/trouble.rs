@@ -1,0 +1,89 @@
+//! What the Engine answers when it can't, in words that help.
+
+use bollard::errors::Error;
+use kernel_core::exit::ExitCode;
+use kernel_engine::EngineError;
+
+use crate::codes;
+
+/// An error of a call. `what` was attempted, as in "starting the container shop-web-1".
+pub(crate) fn trouble(what: &str, error: Error) -> EngineError {
+    let (status, text) = match &error {
+        Error::DockerResponseServerError { status_code, message } => (*status_code, message.clone()),
+        Error::DockerStreamError { error } => (0, error.clone()),
+        _ => return went_away(what, error),
+    };
+    let fail = |code, exit, message: String, help: String| {
+        EngineError::new(code, exit, message).help(help).because(error)
+    };
+    if text.contains("no space left on device") {
+        return fail(
+            codes::DISK_FULL,
+            ExitCode::Prerequisite,
+            format!("{what} failed: the Engine's disk is full"),
+            "`docker system df` shows what takes the room; then run the command again".to_owned(),
+        );
+    }
+    if is_port_taken(&text) {
+        return fail(
+            codes::PORT_TAKEN,
+            ExitCode::Prerequisite,
+            format!("{what} failed: a port that it publishes is taken"),
+            "`docker ps` and `ss -ltnp` show who has it; end that, or publish another port".to_owned(),
+        );
+    }
+    if text.contains("has active endpoints") {
+        return fail(
+            codes::NETWORK_IN_USE,
+            ExitCode::Conflict,
+            format!("{what} failed: containers that are not this project's are connected to it"),
+            "`docker network inspect NETWORK` names them; `docker network disconnect -f NETWORK CONTAINER` \
+             takes one out, then run the command again"
+                .to_owned(),
+        );
+    }
+    if text.contains("No such image") || text.contains("no such image") {
+        return fail(
+            codes::NO_IMAGE,
+            ExitCode::Prerequisite,
+            format!("{what} failed: its image is gone"),
+            "run the command again: it fetches the image, or says why it can't".to_owned(),
+        );
+    }
+    if status == 404 || status == 409 {
+        return fail(
+            kernel_engine::codes::OUT_OF_STEP,
+            ExitCode::Conflict,
+            format!("{what} does not fit what is there"),
+            "another command changed it meanwhile: run this one again".to_owned(),
+        );
+    }
+    fail(
+        codes::REFUSED,
+        ExitCode::Failed,
+        format!("{what} failed"),
+        "correct what the Engine says; `docker info` shows whether it is well".to_owned(),
+    )
+}
+
+fn is_port_taken(text: &str) -> bool {
+    text.contains("port is already allocated") || text.contains("address already in use")
+}
+
+/// The Engine can't be asked at all.
+pub(crate) fn went_away(what: &str, error: Error) -> EngineError {
+    ended_early(what).because(error)
+}
+
+/// The Engine began an answer and did not end it.
+pub(crate) fn ended_early(what: &str) -> EngineError {
+    let message = format!("{what} failed: the Docker Engine did not answer to the end");
+    EngineError::new(codes::WENT_AWAY, ExitCode::Failed, message).help(
+        "see whether it runs (`docker info`), then run the command again: it goes on where this one ended",
+    )
+}
+
+/// Whether the Engine says that there is no such thing.
+pub(crate) fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+}
