@@ -339,7 +339,9 @@ impl Call {
         match self {
             Self::PullImage { .. } => "pulled",
             Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::CreateContainer(_) => "created",
-            Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::RemoveContainer { .. } => "removed",
+            Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::RemoveContainer { .. } => {
+                "removed"
+            }
             Self::ConnectNetwork { .. } => "connected",
             Self::CopyFiles { .. } => "files are in it",
             Self::StartContainer { .. } | Self::UnpauseContainer { .. } => "started",

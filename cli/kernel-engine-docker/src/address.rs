@@ -84,8 +84,7 @@ impl Address {
         let endpoint = context.pointer("/Endpoints/docker").unwrap_or(&Json::Null);
         let host = endpoint.get("Host").and_then(Json::as_str).unwrap_or(USUAL).to_owned();
         if endpoint.get("SkipTLSVerify").and_then(Json::as_bool) == Some(true) {
-            let message =
-                format!("the Docker context `{name}` skips verification, which is not implemented");
+            let message = format!("the Docker context `{name}` skips verification, which is not implemented");
             return Err(refusal(message).help("create it again with the certificates of its Engine"));
         }
         let directory = configuration.join("contexts/tls").join(&folder).join("docker");
@@ -97,13 +96,11 @@ impl Address {
         let scheme = host.split("://").next().unwrap_or_default();
         match scheme {
             "unix" | "tcp" | "http" | "https" if host.contains("://") => Ok(Self { host, tls, source }),
-            "ssh" => Err(refusal(format!(
-                "{source} says `{host}`: an Engine over ssh is not implemented"
-            ))
-            .help(
-                "forward its socket: `ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock HOST`, and \
+            "ssh" => Err(refusal(format!("{source} says `{host}`: an Engine over ssh is not implemented"))
+                .help(
+                    "forward its socket: `ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock HOST`, and \
                  DOCKER_HOST=unix:///tmp/engine.sock",
-            )),
+                )),
             _ => Err(refusal(format!("{source} says `{host}`, which is no address of an Engine"))
                 .help("give it as `unix:///path/to/docker.sock` or `tcp://host:port`")),
         }

@@ -8,10 +8,8 @@
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
-use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ExecConfig, HealthStatusEnum,
-};
 use bollard::exec::StartExecResults;
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ExecConfig, HealthStatusEnum};
 use bollard::query_parameters::InspectContainerOptions;
 use futures::StreamExt;
 use futures::future::try_join_all;
@@ -256,8 +254,7 @@ impl Wait<'_> {
 
     async fn unhealthy(&self, container: &ContainerInspectResponse) -> EngineError {
         let output = last_output(container).unwrap_or_else(|| "nothing".to_owned());
-        let message =
-            format!("service `{}` is not healthy: its health check says: {output}", self.service);
+        let message = format!("service `{}` is not healthy: its health check says: {output}", self.service);
         self.tell(UnitState::Unready, Some(output));
         EngineError::new(codes::UNHEALTHY, ExitCode::Unhealthy, message)
             .evidence(self.last_lines().await)

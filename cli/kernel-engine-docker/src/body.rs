@@ -67,9 +67,11 @@ pub(crate) fn endpoint(service: &str, membership: &Json) -> Json {
     let mut endpoint = json!({ "Aliases": aliases });
     if membership.is_object() {
         let mut addresses = Map::new();
-        for (from, to) in
-            [("ipv4_address", "IPv4Address"), ("ipv6_address", "IPv6Address"), ("link_local_ips", "LinkLocalIPs")]
-        {
+        for (from, to) in [
+            ("ipv4_address", "IPv4Address"),
+            ("ipv6_address", "IPv6Address"),
+            ("link_local_ips", "LinkLocalIPs"),
+        ] {
             if let Some(value) = copy(membership, from) {
                 addresses.insert(to.to_owned(), value);
             }
@@ -148,8 +150,6 @@ fn labels(service: &Json, surroundings: &Surroundings<'_>) -> Json {
 fn host(service: &Json, surroundings: &Surroundings<'_>) -> Json {
     let mut host = Map::new();
     for (from, to) in [
-        ("cap_add", "CapAdd"),
-        ("cap_drop", "CapDrop"),
         ("annotations", "Annotations"),
         ("cgroup", "CgroupnsMode"),
         ("cgroup_parent", "CgroupParent"),
@@ -213,6 +213,8 @@ fn host(service: &Json, surroundings: &Surroundings<'_>) -> Json {
     add("RestartPolicy", restart(service));
     add("Tmpfs", tmpfs(service));
     add("LogConfig", logging(service));
+    add("CapAdd", capabilities(service, "cap_add"));
+    add("CapDrop", capabilities(service, "cap_drop"));
     add("Ulimits", ulimits(service));
     add("Devices", devices(service));
     add("DeviceRequests", device_requests(service));
@@ -232,7 +234,9 @@ fn shared(mode: &str) -> Json {
 
 /// As docker compose does, an access mode is dropped.
 fn volumes_from(service: &Json) -> Option<Json> {
-    some_list(list(service, "volumes_from").filter_map(Json::as_str).map(|text| Json::String(volume_from(text))))
+    some_list(
+        list(service, "volumes_from").filter_map(Json::as_str).map(|text| Json::String(volume_from(text))),
+    )
 }
 
 pub(crate) fn volume_from(text: &str) -> String {
@@ -350,6 +354,14 @@ fn nano_cpus(cpus: f64) -> Json {
     ((cpus * 1e9).round() as i64).into()
 }
 
+/// By their full names, as Docker's own client sends them.
+fn capabilities(service: &Json, key: &str) -> Option<Json> {
+    some_list(list(service, key).filter_map(Json::as_str).map(|name| {
+        let name = name.to_ascii_uppercase();
+        if name == "ALL" || name.starts_with("CAP_") { name.into() } else { format!("CAP_{name}").into() }
+    }))
+}
+
 fn tmpfs(service: &Json) -> Option<Json> {
     let mut mounts = Map::new();
     for text in list(service, "tmpfs").filter_map(Json::as_str) {
@@ -433,7 +445,6 @@ fn block_io(service: &Json, host: &mut Map<String, Json>) {
         ("device_write_iops", "BlkioDeviceWriteIOps", "Rate"),
     ] {
         let devices = some_list(list(settings, from).map(|device| {
-            
             let mut entry = Map::new();
             entry.insert("Path".to_owned(), text(device, "Path").unwrap_or_default().into());
             entry.insert(value.to_owned(), bytes(device, value).unwrap_or(0).into());

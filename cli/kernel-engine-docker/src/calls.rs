@@ -9,22 +9,20 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-    RemoveContainerOptionsBuilder, RemoveVolumeOptions, RenameContainerOptionsBuilder,
-    StartContainerOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions, RenameContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_full};
 use futures::StreamExt;
-use kernel_core::container::{
-    Call, ContainerFile, CreateContainer, HASH_LABEL, IMAGE_LABEL, id_of,
-};
+use kernel_core::container::{Call, ContainerFile, CreateContainer, HASH_LABEL, IMAGE_LABEL, id_of};
 use kernel_core::exit::ExitCode;
 use kernel_engine::{Context, EngineError};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
-use crate::trouble::{is_missing, trouble};
 use crate::digest::sha256;
+use crate::trouble::{is_missing, trouble};
 use crate::{codes, credentials, observe};
 
 /// Carries out calls, as many at once as the Engine can stand.
@@ -57,9 +55,7 @@ impl Calls {
                 let created = docker.create_network(request).await.map(drop);
                 created.map_err(|error| trouble(&format!("creating the network {name}"), error))
             }
-            Call::RemoveNetwork { id } => {
-                self.remove_network(id).await
-            }
+            Call::RemoveNetwork { id } => self.remove_network(id).await,
             Call::CreateVolume { body } => {
                 let request: VolumeCreateRequest = structure(body.expose())?;
                 let created = docker.create_volume(request).await.map(drop);
@@ -79,8 +75,7 @@ impl Calls {
                 let request =
                     NetworkConnectRequest { container: container.clone(), endpoint_config: Some(endpoint) };
                 let connected = docker.connect_network(network, request).await;
-                connected
-                    .map_err(|error| trouble(&format!("connecting {container} to {network}"), error))
+                connected.map_err(|error| trouble(&format!("connecting {container} to {network}"), error))
             }
             Call::CopyFiles { container, files } => self.copy(container, files).await,
             Call::StartContainer { container } => self.start(container).await,
@@ -143,19 +138,16 @@ impl Calls {
         started.map_err(|error| trouble(&format!("starting the container {container}"), error))
     }
 
-    async fn stop(
-        &self,
-        container: &str,
-        name: &str,
-        grace: Option<Duration>,
-    ) -> Result<(), EngineError> {
+    async fn stop(&self, container: &str, name: &str, grace: Option<Duration>) -> Result<(), EngineError> {
         let mut options = StopContainerOptionsBuilder::new();
         if let Some(seconds) = grace.and_then(|grace| i32::try_from(grace.as_secs()).ok()) {
             options = options.t(seconds);
         }
         match self.docker.stop_container(container, Some(options.build())).await {
             // It had ended before.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 304, .. }) | Ok(()) => Ok(()),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 304, .. }) | Ok(()) => {
+                Ok(())
+            }
             Err(error) => Err(trouble(&format!("stopping the container {name}"), error)),
         }
     }
@@ -190,7 +182,8 @@ impl Calls {
         let archive = archive(files).map_err(|error| {
             EngineError::new(codes::REFUSED, ExitCode::Failed, format!("{what} failed")).because(error)
         })?;
-        let options = UploadToContainerOptionsBuilder::new().path("/").no_overwrite_dir_non_dir("true").build();
+        let options =
+            UploadToContainerOptionsBuilder::new().path("/").no_overwrite_dir_non_dir("true").build();
         let copied =
             self.docker.upload_to_container(container, Some(options), body_full(archive.into())).await;
         copied.map_err(|error| trouble(&what, error))
@@ -265,4 +258,3 @@ fn archive(files: &[ContainerFile]) -> io::Result<Vec<u8>> {
     }
     archive.into_inner()
 }
-

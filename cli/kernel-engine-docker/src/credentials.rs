@@ -16,5 +16,11 @@ pub(crate) fn of(image: &str) -> Option<DockerCredentials> {
         DockerCredential::IdentityToken(token) => (None, None, Some(token)),
     };
     let serveraddress = Some(registry.to_owned());
-    Some(DockerCredentials { username, password, identitytoken, serveraddress, ..DockerCredentials::default() })
+    Some(DockerCredentials {
+        username,
+        password,
+        identitytoken,
+        serveraddress,
+        ..DockerCredentials::default()
+    })
 }

@@ -47,7 +47,10 @@ pub(crate) async fn check(docker: &Docker, project: &ProjectName, plan: &Plan) -
                     create.name,
                     describe(other)
                 ),
-                format!("remove it with `docker rm -f {0}`, or rename it: `docker rename {0} OTHER`", create.name),
+                format!(
+                    "remove it with `docker rm -f {0}`, or rename it: `docker rename {0} OTHER`",
+                    create.name
+                ),
             ));
         }
         for port in wanted_ports(create.body.expose()) {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum,
-    RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
@@ -60,13 +59,8 @@ impl Look<'_> {
             }
             seen.push(found);
         }
-        let world = World {
-            joins_at_create: self.joins_at_create,
-            containers: seen,
-            networks,
-            volumes,
-            images,
-        };
+        let world =
+            World { joins_at_create: self.joins_at_create, containers: seen, networks, volumes, images };
         Ok(Observed {
             present: !world.containers.is_empty() || world.networks.iter().any(|network| network.ours),
             data: world.volumes.iter().any(|volume| volume.ours),
@@ -148,7 +142,8 @@ pub(crate) async fn containers(
         .await
         .map_err(|error| trouble("asking the Engine for its containers", error))?;
     let ids = listed.into_iter().filter_map(|container| container.id);
-    let asked = ids.map(|id| async move { docker.inspect_container(&id, None::<InspectContainerOptions>).await });
+    let asked =
+        ids.map(|id| async move { docker.inspect_container(&id, None::<InspectContainerOptions>).await });
     let mut found = Vec::new();
     for answer in join_all(asked).await {
         match answer {

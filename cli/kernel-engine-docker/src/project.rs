@@ -56,14 +56,7 @@ impl<'a> Maker<'a> {
         let mut secrets = BTreeSet::new();
         find_secrets(&project.model, &mut secrets);
         let secrets = secrets.into_iter().map(Secret::new).collect();
-        Self {
-            project,
-            settings,
-            start_interval,
-            secrets,
-            warnings: Vec::new(),
-            problems: Vec::new(),
-        }
+        Self { project, settings, start_interval, secrets, warnings: Vec::new(), problems: Vec::new() }
     }
 
     fn body(&self, value: Json) -> Body {
@@ -85,8 +78,7 @@ impl<'a> Maker<'a> {
 
     /// The service as docker compose would print it, with its real values and with the published ports moved.
     fn service_json(&self, service: &Service) -> Option<Json> {
-        let mut json =
-            render::service_with_secrets(self.project.model.get("services")?.get(&service.name)?);
+        let mut json = render::service_with_secrets(self.project.model.get("services")?.get(&service.name)?);
         let offset = self.settings.port_offset;
         if offset > 0
             && let Some(ports) = json.get_mut("ports").and_then(Json::as_array_mut)
@@ -207,8 +199,7 @@ impl<'a> Maker<'a> {
                         .networks
                         .get(key)
                         .map_or_else(|| key.clone(), |network| network.name.clone()),
-                    settings: self
-                        .body(body::endpoint(&service.name, membership.unwrap_or(&Json::Null))),
+                    settings: self.body(body::endpoint(&service.name, membership.unwrap_or(&Json::Null))),
                 }
             })
             .collect()
@@ -308,7 +299,8 @@ impl<'a> Maker<'a> {
             ("external_links", "links to containers of others are not made"),
         ];
         for (attribute, why) in attributes {
-            let set = json.get(attribute).is_some_and(|value| !value.is_null() && *value != Json::Bool(false));
+            let set =
+                json.get(attribute).is_some_and(|value| !value.is_null() && *value != Json::Bool(false));
             if set {
                 let message = format!(
                     "service `{}`: `{attribute}` is not implemented by the Docker engine: {why}",
@@ -394,9 +386,8 @@ fn external(kind: FileKind, reference: &Reference, resource: &Resource) -> Diagn
 /// The services whose container a service shares something with.
 fn shares(json: &Json) -> BTreeSet<ServiceName> {
     let modes = ["network_mode", "ipc", "pid"];
-    let spaces = modes
-        .iter()
-        .filter_map(|mode| json.get(mode)?.as_str()?.strip_prefix("service:").map(str::to_owned));
+    let spaces =
+        modes.iter().filter_map(|mode| json.get(mode)?.as_str()?.strip_prefix("service:").map(str::to_owned));
     let volumes = json.get("volumes_from").and_then(Json::as_array).into_iter().flatten();
     let of_volumes = volumes
         .filter_map(Json::as_str)

@@ -63,8 +63,7 @@ impl Drop for Watch {
 }
 
 async fn tell(docker: Docker, label: String, sender: broadcast::Sender<Happened>) {
-    let filters =
-        HashMap::from([("type", vec!["container".to_owned()]), ("label", vec![label])]);
+    let filters = HashMap::from([("type", vec!["container".to_owned()]), ("label", vec![label])]);
     loop {
         let options = EventsOptionsBuilder::new().filters(&filters).build();
         let mut events = Box::pin(docker.events(Some(options)));

@@ -183,7 +183,10 @@ fn comparable(container: &Json, all: &BTreeMap<String, Json>) -> Json {
         "HostConfig": container["HostConfig"],
         "Networks": networks,
     });
-    if container["Config"]["Hostname"].as_str().is_some_and(|name| container["Id"].as_str().unwrap().starts_with(name)) {
+    if container["Config"]["Hostname"]
+        .as_str()
+        .is_some_and(|name| container["Id"].as_str().unwrap().starts_with(name))
+    {
         made["Config"]["Hostname"] = "its own id".into();
     }
     // The reference writes these in any order.
@@ -192,12 +195,19 @@ fn comparable(container: &Json, all: &BTreeMap<String, Json>) -> Json {
             list.sort_by_key(Json::to_string);
         }
     }
+    let label = "/Config/Labels/com.docker.compose.depends_on";
+    let needed = made.pointer(label).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let mut needed: Vec<&str> = needed.split(',').collect();
+    needed.sort_unstable();
+    *made.pointer_mut(label).unwrap() = needed.join(",").into();
     let mut text = made.to_string();
     for (name, other) in all {
         let id = other["Id"].as_str().unwrap();
         text = text.replace(id, name).replace(&id[..12], name);
         // With the ids, the hashes of those that share something differ.
-        if other["HostConfig"].to_string().contains("container:") || !other["HostConfig"]["VolumesFrom"].is_null() {
+        if other["HostConfig"].to_string().contains("container:")
+            || !other["HostConfig"]["VolumesFrom"].is_null()
+        {
             let hash = other["Config"]["Labels"]["com.docker.compose.config-hash"].as_str().unwrap();
             text = text.replace(hash, "HASH");
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::secret::Value;
 use kernel_core::unit::{
-    Condition, Dependency, DesiredItem, DesiredKind, DesiredProcess, Fingerprint, ProcessSpec,
-    RestartPolicy, Target,
+    Condition, Dependency, DesiredItem, DesiredKind, DesiredProcess, Fingerprint, ProcessSpec, RestartPolicy,
+    Target,
 };
 
 /// How a unit behaves once it is started.

@@ -160,11 +160,7 @@ pub fn local(
     Ok(Box::new(local_host(context, workspace, project)?))
 }
 
-fn local_host(
-    context: &Context,
-    workspace: &Workspace,
-    project: &ProjectName,
-) -> Result<LocalHost, Failure> {
+fn local_host(context: &Context, workspace: &Workspace, project: &ProjectName) -> Result<LocalHost, Failure> {
     let program = std::env::current_exe().map_err(|error| {
         let message = format!("could not find out where this program is: {error}");
         let help = "start it by its absolute path";
@@ -273,7 +269,8 @@ impl Host for DockerHost {
         let needs = self.engine.needs(desired).await.map_err(failed)?;
         if work.dry_run {
             for service in &needs.build {
-                let message = format!("the image of {service} would be built first: `kernel build {service}`");
+                let message =
+                    format!("the image of {service} would be built first: `kernel build {service}`");
                 work.events.emit(Event::Notice { message });
             }
             return Ok(());

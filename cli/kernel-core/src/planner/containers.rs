@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::{PlanError, PlanOptions, Replace};
 use crate::container::{
-    Call, ContainerState, CreateContainer, DesiredContainer, Endpoint, FoundContainer, HASH_LABEL, IMAGE_LABEL,
-    NUMBER_LABEL, Pull, REPLACE_LABEL, World, id_of,
+    Call, ContainerState, CreateContainer, DesiredContainer, Endpoint, FoundContainer, HASH_LABEL,
+    IMAGE_LABEL, NUMBER_LABEL, Pull, REPLACE_LABEL, World, id_of,
 };
 use crate::name::ServiceName;
 use crate::plan::{Action, Cause, Plan, Step, StepId, Subject};
@@ -63,9 +63,11 @@ fn temporary(found: &FoundContainer, name: &str) -> String {
 }
 
 fn is_temporary(found: &FoundContainer, name: &str) -> bool {
-    found.name.strip_suffix(name).and_then(|rest| rest.strip_suffix('_')).is_some_and(|prefix| {
-        prefix.len() == PREFIX && prefix.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    found
+        .name
+        .strip_suffix(name)
+        .and_then(|rest| rest.strip_suffix('_'))
+        .is_some_and(|prefix| prefix.len() == PREFIX && prefix.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[derive(Clone, Copy)]
@@ -204,8 +206,12 @@ impl<'a> Planner<'a> {
     }
 
     fn found(&self, service: &ServiceName) -> Vec<&'a FoundContainer> {
-        let mut found: Vec<&FoundContainer> =
-            self.world.containers.iter().filter(|found| found.service == *service && !found.one_off).collect();
+        let mut found: Vec<&FoundContainer> = self
+            .world
+            .containers
+            .iter()
+            .filter(|found| found.service == *service && !found.one_off)
+            .collect();
         found.sort_by_key(|found| (found.number, found.name.len(), &found.name));
         found
     }
@@ -373,9 +379,9 @@ impl<'a> Planner<'a> {
     /// Starts again what has to be started again with something that is.
     fn follow(&self, wanted: Wanted<'a>, members: &mut [Member<'a>]) {
         let moved = |service: &&ServiceName| {
-            self.members.get(service).is_some_and(|members| {
-                members.iter().any(|member| member.is_replaced() || member.again)
-            })
+            self.members
+                .get(service)
+                .is_some_and(|members| members.iter().any(|member| member.is_replaced() || member.again))
         };
         let Some(service) = wanted.container.follows.iter().find(moved) else { return };
         for member in members.iter_mut().filter(|member| member.create.is_none() && member.start.is_none()) {
@@ -467,7 +473,8 @@ impl<'a> Planner<'a> {
         let mut pulls = BTreeMap::new();
         for wanted in self.wanted.clone() {
             let container = wanted.container;
-            let creates = self.members.get(&wanted.item.name).is_some_and(|m| m.iter().any(|m| m.create.is_some()));
+            let creates =
+                self.members.get(&wanted.item.name).is_some_and(|m| m.iter().any(|m| m.create.is_some()));
             if !creates || self.world.images.contains_key(&container.image) {
                 continue;
             }
@@ -594,10 +601,7 @@ impl<'a> Planner<'a> {
     }
 
     fn create_call(&self, container: &DesiredContainer, member: &Member<'_>) -> CreateContainer {
-        let name = member.found.map_or_else(
-            || member.name.clone(),
-            |found| temporary(found, &member.name),
-        );
+        let name = member.found.map_or_else(|| member.name.clone(), |found| temporary(found, &member.name));
         let mut body = container.body.clone();
         let image = self.world.images.get(&container.image);
         let labels: [(&str, Option<String>); 4] = [
@@ -719,8 +723,20 @@ impl<'a> Planner<'a> {
     }
 
     fn draft_unwanted(&mut self) -> Vec<usize> {
-        let unwanted = std::mem::take(&mut self.unwanted);
-        unwanted.into_iter().map(|(found, cause)| self.draft_remove(found, cause, Vec::new())).collect()
+        let mut removed = Vec::new();
+        for (found, cause) in std::mem::take(&mut self.unwanted) {
+            let step = self.draft_remove(found, cause, Vec::new());
+            // What an interrupted replacement left may have the name that the next one needs.
+            for draft in &mut self.drafts {
+                let creates = matches!(&draft.action, Action::Call(call)
+                    if matches!(&**call, Call::CreateContainer(create) if create.name == found.name));
+                if creates {
+                    draft.after.push(step);
+                }
+            }
+            removed.push(step);
+        }
+        removed
     }
 
     /// When nothing is wanted: networks, and volumes when asked to.
@@ -765,7 +781,8 @@ impl<'a> Planner<'a> {
                 }
             } else if let Some(found) = member.found {
                 if member.unnamed {
-                    let call = Call::RenameContainer { container: found.id.clone(), name: member.name.clone() };
+                    let call =
+                        Call::RenameContainer { container: found.id.clone(), name: member.name.clone() };
                     let step =
                         self.add(subject.clone(), call, Cause::Interrupted, Vec::new(), self.call_deadline());
                     before.push(step);
