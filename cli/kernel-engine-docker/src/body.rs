@@ -150,8 +150,6 @@ fn labels(service: &Json, surroundings: &Surroundings<'_>) -> Json {
 fn host(service: &Json, surroundings: &Surroundings<'_>) -> Json {
     let mut host = Map::new();
     for (from, to) in [
-        ("cap_add", "CapAdd"),
-        ("cap_drop", "CapDrop"),
         ("annotations", "Annotations"),
         ("cgroup", "CgroupnsMode"),
         ("cgroup_parent", "CgroupParent"),
@@ -215,6 +213,8 @@ fn host(service: &Json, surroundings: &Surroundings<'_>) -> Json {
     add("RestartPolicy", restart(service));
     add("Tmpfs", tmpfs(service));
     add("LogConfig", logging(service));
+    add("CapAdd", capabilities(service, "cap_add"));
+    add("CapDrop", capabilities(service, "cap_drop"));
     add("Ulimits", ulimits(service));
     add("Devices", devices(service));
     add("DeviceRequests", device_requests(service));
@@ -352,6 +352,14 @@ fn limits(service: &Json, host: &mut Map<String, Json>) {
 #[allow(clippy::cast_possible_truncation)]
 fn nano_cpus(cpus: f64) -> Json {
     ((cpus * 1e9).round() as i64).into()
+}
+
+/// By their full names, as Docker's own client sends them.
+fn capabilities(service: &Json, key: &str) -> Option<Json> {
+    some_list(list(service, key).filter_map(Json::as_str).map(|name| {
+        let name = name.to_ascii_uppercase();
+        if name == "ALL" || name.starts_with("CAP_") { name.into() } else { format!("CAP_{name}").into() }
+    }))
 }
 
 fn tmpfs(service: &Json) -> Option<Json> {

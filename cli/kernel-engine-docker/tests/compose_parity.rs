@@ -195,6 +195,11 @@ fn comparable(container: &Json, all: &BTreeMap<String, Json>) -> Json {
             list.sort_by_key(Json::to_string);
         }
     }
+    let label = "/Config/Labels/com.docker.compose.depends_on";
+    let needed = made.pointer(label).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let mut needed: Vec<&str> = needed.split(',').collect();
+    needed.sort_unstable();
+    *made.pointer_mut(label).unwrap() = needed.join(",").into();
     let mut text = made.to_string();
     for (name, other) in all {
         let id = other["Id"].as_str().unwrap();

@@ -723,8 +723,20 @@ impl<'a> Planner<'a> {
     }
 
     fn draft_unwanted(&mut self) -> Vec<usize> {
-        let unwanted = std::mem::take(&mut self.unwanted);
-        unwanted.into_iter().map(|(found, cause)| self.draft_remove(found, cause, Vec::new())).collect()
+        let mut removed = Vec::new();
+        for (found, cause) in std::mem::take(&mut self.unwanted) {
+            let step = self.draft_remove(found, cause, Vec::new());
+            // What an interrupted replacement left may have the name that the next one needs.
+            for draft in &mut self.drafts {
+                let creates = matches!(&draft.action, Action::Call(call)
+                    if matches!(&**call, Call::CreateContainer(create) if create.name == found.name));
+                if creates {
+                    draft.after.push(step);
+                }
+            }
+            removed.push(step);
+        }
+        removed
     }
 
     /// When nothing is wanted: networks, and volumes when asked to.

@@ -12,6 +12,7 @@ use bollard::Docker;
 use bollard::query_parameters::ListImagesOptionsBuilder;
 use kernel_compose::{FileText, Files, LoadRequest, Project, load};
 use kernel_core::event::Event;
+use kernel_core::exit::ExitCode;
 use kernel_core::name::ProjectName;
 use kernel_core::plan::Plan;
 use kernel_core::planner::{PlanOptions, plan};
@@ -126,18 +127,26 @@ impl Bench {
     /// Brings the project up and says what was done.
     pub async fn up(&self) -> Plan {
         let engine = self.engine().await;
-        let (plan, outcome, events) =
-            converge(&engine, &self.desired(&engine), &PlanOptions::default()).await;
-        assert!(outcome.is_success(), "{plan}{outcome:#?}{events:#?}");
-        plan
+        self.join(&engine, &self.desired(&engine), &PlanOptions::default()).await
     }
 
     pub async fn down(&self, volumes: bool) -> Plan {
         let engine = self.engine().await;
         let options = PlanOptions { remove_data: volumes, ..PlanOptions::default() };
-        let (plan, outcome, _) = converge(&engine, &Desired::nothing(self.name.clone()), &options).await;
-        assert!(outcome.is_success(), "{plan}{outcome:#?}");
-        plan
+        self.join(&engine, &Desired::nothing(self.name.clone()), &options).await
+    }
+
+    /// As the command does it: where something else changed the project meanwhile, it looks again.
+    async fn join(&self, engine: &DockerEngine, desired: &Desired, options: &PlanOptions) -> Plan {
+        for attempt in 0.. {
+            let (plan, outcome, events) = converge(engine, desired, options).await;
+            if outcome.is_success() {
+                return plan;
+            }
+            let overtaken = outcome.exit_code() == ExitCode::Conflict && attempt < 5;
+            assert!(overtaken, "{plan}{outcome:#?}{events:#?}");
+        }
+        unreachable!("the loop has no end of its own")
     }
 
     /// Runs the real docker compose on the project.
