@@ -6,6 +6,7 @@
 pub mod container;
 pub mod diagnostic;
 pub mod event;
+pub mod examination;
 pub mod exit;
 pub mod name;
 pub mod pins;

@@ -10,6 +10,7 @@ use kernel_compose::Project;
 use kernel_core::container::Pull;
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::event::LogLine;
+use kernel_core::examination::Examination;
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
 use kernel_core::plan::{Action, Plan, Step, Subject};
@@ -25,7 +26,7 @@ use crate::observe::{self, Look};
 use crate::settings::DockerSettings;
 use crate::trouble::{is_missing, trouble};
 use crate::watch::Watch;
-use crate::{calls, codes, foresee, labels, project};
+use crate::{calls, codes, examine, foresee, labels, project};
 
 /// How long one request may take, in seconds. Steps have deadlines of their own.
 const LIMIT: u64 = 60 * 60;
@@ -208,6 +209,10 @@ impl Engine for DockerEngine {
                 Err(EngineError::new(kernel_engine::codes::UNSUPPORTED, ExitCode::Failed, message))
             }
         }
+    }
+
+    async fn examine(&self, service: &ServiceName) -> Result<Vec<Examination>, EngineError> {
+        examine::examine(&self.docker, &self.settings.project, service).await
     }
 
     async fn evidence(&self, subject: &Subject) -> Vec<String> {

@@ -14,6 +14,7 @@ mod credentials;
 mod digest;
 mod duration;
 mod engine;
+mod examine;
 mod foresee;
 pub mod images;
 mod labels;

@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kernel_core::event::Event;
+use kernel_core::examination::Examination;
+use kernel_core::name::ServiceName;
 use kernel_core::plan::{Plan, Step, Subject};
 use kernel_core::unit::Observed;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,16 @@ pub trait Engine: Send + Sync {
     async fn evidence(&self, subject: &Subject) -> Vec<String> {
         let _ = subject;
         Vec::new()
+    }
+
+    /// Looks closely at every process or container of a service, for `why`. Changes nothing.
+    ///
+    /// # Errors
+    /// When the engine can't be asked.
+    async fn examine(&self, service: &ServiceName) -> Result<Vec<Examination>, EngineError> {
+        let last_lines = self.evidence(&Subject::Service(service.clone())).await;
+        let name = service.to_string();
+        Ok(vec![Examination { name, last_lines, ..Examination::default() }])
     }
 }
 

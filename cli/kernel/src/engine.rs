@@ -139,17 +139,22 @@ async fn docker(context: &Context, stack: Stack<'_>) -> Result<DockerHost, Failu
         Some(platform) => (platform.files.clone(), platform.env_files.clone()),
         None => (Vec::new(), Vec::new()),
     };
-    let variable = |name| context.environment.get(name).map(PathBuf::from);
-    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
     let settings = DockerSettings {
         project: stack.name.clone(),
         config_files: files,
         env_files,
         port_offset: context.settings.port_offset,
-        memory: state.map(|state| state.join("kernel/containers").join(stack.name.as_str())),
+        memory: state(context).map(|state| state.join("containers").join(stack.name.as_str())),
     };
     let engine = DockerEngine::connect(&address, settings).await.map_err(failed)?;
     Ok(DockerHost { engine, address, build: build::from_environment(context), reason: None })
+}
+
+/// Where hints are kept between commands, beside what engines know.
+pub fn state(context: &Context) -> Option<PathBuf> {
+    let variable = |name| context.environment.get(name).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("kernel"))
 }
 
 /// Processes of this machine.

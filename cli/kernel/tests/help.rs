@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 34] = [
     "up",
     "down",
     "ps",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 33] = [
     "restart",
     "stop",
     "start",
+    "why",
     "exec",
     "attach",
     "cp",

@@ -9,7 +9,7 @@ use kernel_ops::load;
 use kernel_ops::workspace::Workspace;
 
 use crate::arguments::DataFormat;
-use crate::commands::change;
+use crate::commands::{change, why};
 use crate::context::Context;
 use crate::engine::Stack;
 use crate::{engine, stack, work};
@@ -50,6 +50,10 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         }
         Ok(change)
     })?;
+    if !context.settings.dry_run {
+        // A hint for `why` about what is no longer there; nothing fails with it.
+        drop(why::worked(context, &name).forget());
+    }
     if context.settings.dry_run {
         change::show_plan(context, DataFormat::Table, &change);
     }

@@ -36,6 +36,7 @@ mod unpause;
 mod up;
 mod versions;
 mod wait;
+mod why;
 
 use clap::Subcommand;
 use kernel_core::exit::ExitCode;
@@ -62,6 +63,8 @@ pub enum Command {
     Stop(stop::Arguments),
     /// Start services that are stopped
     Start(start::Arguments),
+    /// Say why a service is as it is, down to the root cause, and what to do
+    Why(why::Arguments),
     /// Run a program in a container
     Exec(exec::Arguments),
     /// Join the main process of a container
@@ -130,6 +133,7 @@ impl Command {
             Self::Exec(arguments) => return exec::run(context, arguments),
             Self::Attach(arguments) => return attach::run(context, arguments),
             Self::Wait(arguments) => return wait::run(context, arguments),
+            Self::Why(arguments) => why::run(context, arguments),
             Self::Cp(arguments) => cp::run(context, arguments),
             Self::Top(arguments) => top::run(context, arguments),
             Self::Stats(arguments) => stats::run(context, arguments),

@@ -8,6 +8,7 @@ use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
 use kernel_engine::Events;
 use kernel_ops::converge::{self, Change, ChangeSettings};
+use kernel_ops::host::Host;
 use kernel_ops::load::Platform;
 use kernel_ops::{Failure, endpoints};
 use kernel_report::{Cell, Table};
@@ -15,7 +16,10 @@ use kernel_report::{Cell, Table};
 use crate::arguments::DataFormat;
 use crate::commands::change;
 use crate::commands::infra;
+use crate::commands::why;
 use crate::context::Context;
+use crate::output;
+use crate::settings::Progress;
 use crate::values::duration;
 
 const EXAMPLES: &str = "\
@@ -62,19 +66,47 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         remove_orphans: arguments.remove_orphans,
     };
     let offset = context.settings.port_offset;
-    let (platform, change) = change::run(context, "up", async |platform, work| {
-        let change = converge::up(platform, &settings, work).await?;
+    let mut screen = None;
+    let changed = change::run(context, "up", async |platform, work| {
+        let change = match converge::up(platform, &settings, work).await {
+            Ok(change) => change,
+            Err(failure) => {
+                // What failed is seen best before anything else happens to it.
+                if matches!(failure.exit, ExitCode::Unhealthy | ExitCode::Timeout) {
+                    screen = why::after_failure(context, platform, work.host, &settings.services).await;
+                }
+                return Err(failure);
+            }
+        };
         if !work.dry_run {
             tell_endpoints(platform, offset, work.events);
+            remember(context, platform, work.host);
         }
         Ok(change)
-    })?;
+    });
+    let (platform, change) = match changed {
+        Ok(changed) => changed,
+        Err(failure) => {
+            let exit = context.tell(&failure);
+            if let (Some(screen), true) = (screen, context.settings.progress != Progress::Json) {
+                output::say(&format!("\n{screen}"));
+            }
+            return Ok(exit);
+        }
+    };
     if context.settings.dry_run {
         change::show_plan(context, arguments.format, &change);
     } else {
         show_endpoints(context, arguments.format, &platform, &change);
     }
     Ok(ExitCode::Success)
+}
+
+/// What everything was made from, now that it works, for `why`. Only a hint: nothing fails without it.
+fn remember(context: &Context, platform: &Platform, host: &dyn Host) {
+    if let Ok((desired, _)) = host.desired(&platform.project) {
+        drop(why::worked(context, &platform.name).remember(&desired));
+    }
 }
 
 /// The addresses also as events: who reads the stream needs no second answer.
