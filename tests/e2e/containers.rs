@@ -20,6 +20,7 @@ services:
     image: ${KERNEL_REGISTRY:-}valkey/valkey:${VALKEY_VERSION:?}
     entrypoint: [sh, -c, "exec sleep infinity"]
     stop_signal: SIGKILL
+    healthcheck: {disable: true}
     user: "0"
     ports: ["127.0.0.1::8080"]
     scale: 2
@@ -27,6 +28,7 @@ services:
     image: ${KERNEL_REGISTRY:-}valkey/valkey:${VALKEY_VERSION:?}
     entrypoint: [sh, -c, "exec 3<&0; cat <&3 & trap 'exit 7' TERM; while :; do sleep 0.1; done"]
     stdin_open: true
+    healthcheck: {disable: true}
 "#;
 
 /// A stack that docker compose brought up, gone when the test ends.

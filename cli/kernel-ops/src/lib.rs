@@ -15,6 +15,7 @@ pub mod images;
 pub mod infra;
 pub mod load;
 pub mod new_service;
+pub mod one_off;
 pub mod select;
 pub mod setup;
 pub mod smoke;

@@ -115,3 +115,12 @@ pub fn note(surroundings: &Surroundings, message: impl Into<String>) {
 pub fn exit_code_of_program(code: i64) -> std::process::ExitCode {
     u8::try_from(code).unwrap_or(1).into()
 }
+
+/// Variables for a program: NAME=value as it is; NAME alone has the value that it has here, if any.
+pub fn environment(context: &Context, variables: &[String]) -> Vec<String> {
+    let with_value = |variable: &String| match variable.contains('=') {
+        true => Some(variable.clone()),
+        false => context.environment.get(variable).map(|value| format!("{variable}={value}")),
+    };
+    variables.iter().filter_map(with_value).collect()
+}

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 36] = [
     "up",
     "down",
     "ps",
@@ -16,6 +16,8 @@ const COMMANDS: [&str; 34] = [
     "stop",
     "start",
     "why",
+    "run",
+    "scale",
     "exec",
     "attach",
     "cp",

@@ -95,7 +95,7 @@ impl Stack {
         }
         let services = services.to_vec();
         self.docker.events(Some(options.build())).filter_map(move |event| {
-            let event = event.map_err(|error| trouble("listening to the Engine failed", error));
+            let event = event.map_err(|error| trouble("listening to the Engine", error));
             let found = match event {
                 Ok(event) => of_service(event, &services).map(Ok),
                 Err(error) => Some(Err(error)),

@@ -112,7 +112,7 @@ impl Stack {
         let filters = HashMap::from([("label", vec![format!("{}={}", labels::PROJECT, self.project)])]);
         let options = ListContainersOptionsBuilder::new().all(all).filters(&filters).build();
         let found = self.docker.list_containers(Some(options)).await;
-        let found = found.map_err(|error| trouble("listing the project's containers failed", error))?;
+        let found = found.map_err(|error| trouble("listing the project's containers", error))?;
         let mut members: Vec<Member> = found.into_iter().filter_map(member).collect();
         members.retain(|member| which == Which::WithOneOff || !member.one_off);
         if !services.is_empty() {

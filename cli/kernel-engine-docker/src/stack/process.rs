@@ -1,5 +1,6 @@
 //! `exec` and `attach`: a conversation with a process in a container.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,17 +8,21 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
-use bollard::query_parameters::{AttachContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, EventsOptionsBuilder, ResizeContainerTTYOptionsBuilder,
+    StartContainerOptions,
+};
 use bollard::{Docker, errors};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use kernel_engine::EngineError;
 use tokio::io::AsyncWrite;
+use tokio::task::JoinHandle;
 
 use super::signal::end_of;
 use super::{Member, Stack};
-use crate::trouble::trouble;
+use crate::trouble::{ended_early, trouble};
 
 /// How long after the last word of a container its end is waited for. When it does not come, the conversation was ended
 /// and not the container.
@@ -75,10 +80,22 @@ pub struct Session {
 }
 
 /// Which process it is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Process {
-    Exec { id: String, container: String },
-    Main { id: String, container: String },
+    Exec {
+        id: String,
+        container: String,
+    },
+    Main {
+        id: String,
+        container: String,
+    },
+    /// It may be removed with its end, so that is waited for from before its start.
+    Run {
+        id: String,
+        container: String,
+        end: Box<JoinHandle<Result<i64, EngineError>>>,
+    },
 }
 
 impl fmt::Debug for Session {
@@ -148,6 +165,39 @@ impl Stack {
     }
 }
 
+impl Stack {
+    /// Starts a container that was made, and nobody listens.
+    ///
+    /// # Errors
+    /// When the Engine does not start it.
+    pub async fn start(&self, container: &str) -> Result<(), EngineError> {
+        let started = self.docker.start_container(container, None::<StartContainerOptions>).await;
+        started.map_err(|error| trouble(&format!("starting {container}"), error))
+    }
+
+    /// Starts a container that was made, and hears its first word.
+    ///
+    /// # Errors
+    /// When the Engine does not start it.
+    pub async fn start_and_attach(&self, container: &str, tty: bool) -> Result<Session, EngineError> {
+        let options = AttachContainerOptionsBuilder::new().stream(true).stdin(true).stdout(true).stderr(true);
+        let joined = self.docker.attach_container(container, Some(options.build())).await;
+        let joined = joined.map_err(|error| trouble(&format!("attaching to {container}"), error))?;
+        let found = self.docker.inspect_container(container, None).await;
+        let found = found.map_err(|error| trouble(&format!("looking at {container}"), error))?;
+        let (id, created) = (found.id.unwrap_or_default(), found.created.unwrap_or_default());
+        let end = tokio::spawn(exit_code_of(self.docker.clone(), id.clone(), created));
+        self.start(container).await?;
+        Ok(Session {
+            docker: self.docker.clone(),
+            process: Process::Run { id, container: container.to_owned(), end: Box::new(end) },
+            tty,
+            output: Some(told(joined.output, container)),
+            input: Some(joined.input),
+        })
+    }
+}
+
 impl Session {
     /// Tells a process with a terminal how large that is.
     ///
@@ -158,16 +208,12 @@ impl Session {
             Process::Exec { id, container } => {
                 let size = ResizeExecOptions { width: columns, height: rows };
                 let answer = self.docker.resize_exec(id, size).await;
-                answer.map_err(|error| {
-                    trouble(&format!("resizing the terminal in `{container}` failed"), error)
-                })
+                answer.map_err(|error| trouble(&format!("resizing the terminal in `{container}`"), error))
             }
-            Process::Main { id, container } => {
+            Process::Main { id, container } | Process::Run { id, container, .. } => {
                 let size = ResizeContainerTTYOptionsBuilder::new().w(columns.into()).h(rows.into()).build();
                 let answer = self.docker.resize_container_tty(id, size).await;
-                answer.map_err(|error| {
-                    trouble(&format!("resizing the terminal of `{container}` failed"), error)
-                })
+                answer.map_err(|error| trouble(&format!("resizing the terminal of `{container}`"), error))
             }
         }
     }
@@ -177,11 +223,11 @@ impl Session {
     ///
     /// # Errors
     /// When the Engine can't be asked.
-    pub async fn exit_code(&self) -> Result<Option<i64>, EngineError> {
-        match &self.process {
+    pub async fn exit_code(&mut self) -> Result<Option<i64>, EngineError> {
+        match &mut self.process {
             Process::Exec { id, container } => {
                 let failed =
-                    |error| trouble(&format!("asking how the program in `{container}` ended failed"), error);
+                    |error| trouble(&format!("asking how the program in `{container}` ended"), error);
                 let answer = self.docker.inspect_exec(id).await.map_err(failed)?;
                 Ok(if answer.running == Some(true) { None } else { answer.exit_code })
             }
@@ -190,8 +236,31 @@ impl Session {
                 let end = end_of(&self.docker, id, container);
                 tokio::time::timeout(MOMENT, end).await.ok().transpose()
             }
+            Process::Run { end, container, .. } => match tokio::time::timeout(MOMENT, &mut **end).await {
+                Ok(Ok(code)) => code.map(Some),
+                Ok(Err(_)) => Err(ended_early(&format!("waiting for the end of {container}"))),
+                Err(_) => Ok(None),
+            },
         }
     }
+}
+
+/// The exit code of a container, from the Engine's account of what happened since it was made: there it stands also when
+/// the container is gone.
+async fn exit_code_of(docker: Docker, id: String, created: impl ToString) -> Result<i64, EngineError> {
+    let what = "listening to the Engine";
+    let since: jiff::Timestamp = created.to_string().parse().unwrap_or_default();
+    let filters = HashMap::from([("container", vec![id]), ("event", vec!["die".to_owned()])]);
+    let options = EventsOptionsBuilder::new().since(&since.as_second().to_string()).filters(&filters).build();
+    let mut events = Box::pin(docker.events(Some(options)));
+    while let Some(event) = events.next().await {
+        let event = event.map_err(|error| trouble(what, error))?;
+        let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+        if let Some(code) = attributes.get("exitCode").and_then(|code| code.parse().ok()) {
+            return Ok(code);
+        }
+    }
+    Err(ended_early(what))
 }
 
 fn told(
@@ -202,7 +271,7 @@ fn told(
     let told = output.map(move |piece| match piece {
         Ok(LogOutput::StdErr { message }) => Ok(Output::Err(message)),
         Ok(piece) => Ok(Output::Out(piece.into_bytes())),
-        Err(error) => Err(trouble(&format!("listening to `{container}` failed"), error)),
+        Err(error) => Err(trouble(&format!("listening to `{container}`"), error)),
     });
     told.boxed()
 }

@@ -32,7 +32,7 @@ pub async fn projects(address: &Address, all: bool) -> Result<Vec<ProjectSummary
     let filters = HashMap::from([("label", vec![labels::PROJECT])]);
     let options = ListContainersOptionsBuilder::new().all(all).filters(&filters).build();
     let found = docker.list_containers(Some(options)).await;
-    let found = found.map_err(|error| trouble("listing the Engine's containers failed", error))?;
+    let found = found.map_err(|error| trouble("listing the Engine's containers", error))?;
     let mut projects: BTreeMap<String, (BTreeMap<String, usize>, BTreeSet<String>)> = BTreeMap::new();
     for container in found {
         let mut labels = container.labels.unwrap_or_default();

@@ -98,7 +98,7 @@ pub(super) async fn end_of(docker: &Docker, id: &str, name: &str) -> Result<i64,
         Some(Ok(answer)) => Ok(answer.status_code),
         // The library takes an exit code that is not zero for a failure of the call.
         Some(Err(Error::DockerContainerWaitError { code, .. })) => Ok(code),
-        Some(Err(error)) => Err(trouble(&format!("waiting for the end of `{name}` failed"), error)),
+        Some(Err(error)) => Err(trouble(&format!("waiting for the end of `{name}`"), error)),
         None => Err(ended_early(&format!("waiting for the end of `{name}`"))),
     }
 }

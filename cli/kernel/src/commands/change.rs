@@ -18,8 +18,22 @@ pub fn run(
     command: &str,
     change: impl AsyncFnOnce(&Platform, Work<'_>) -> Result<Change, Failure>,
 ) -> Result<(Platform, Change), Failure> {
+    run_adjusted(context, command, |_| Ok(()), change)
+}
+
+/// As [`run`], with a project that is `adjust`ed before anything is done.
+///
+/// # Errors
+/// Whatever stood in the way.
+pub fn run_adjusted(
+    context: &Context,
+    command: &str,
+    adjust: impl FnOnce(&mut Platform) -> Result<(), Failure>,
+    change: impl AsyncFnOnce(&Platform, Work<'_>) -> Result<Change, Failure>,
+) -> Result<(Platform, Change), Failure> {
     let dry_run = context.settings.dry_run;
-    let platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
+    let mut platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
+    adjust(&mut platform)?;
     context.warn(&platform);
     let change = work::run(context, async |surroundings| {
         let host = engine::choose(context, engine::Stack::of(&platform)).await?;

@@ -59,14 +59,8 @@ pub struct Arguments {
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let tty = !arguments.detach && !arguments.no_tty && terminal::is_whole();
-    let environment = arguments.environment.iter().filter_map(|variable| {
-        if variable.contains('=') {
-            return Some(variable.clone());
-        }
-        context.environment.get(variable).map(|value| format!("{variable}={value}"))
-    });
     let settings = ExecSettings {
-        environment: environment.collect(),
+        environment: stack::environment(context, &arguments.environment),
         command: arguments.command,
         user: arguments.user,
         directory: arguments.workdir,

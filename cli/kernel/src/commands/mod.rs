@@ -25,7 +25,9 @@ mod port;
 mod ps;
 mod reference;
 mod restart;
+mod run;
 mod sandbox;
+mod scale;
 mod setup;
 mod smoke;
 mod start;
@@ -65,6 +67,10 @@ pub enum Command {
     Start(start::Arguments),
     /// Say why a service is as it is, down to the root cause, and what to do
     Why(why::Arguments),
+    /// Run one command in a container of its own, made as the service's are
+    Run(run::Arguments),
+    /// Give services another number of containers
+    Scale(scale::Arguments),
     /// Run a program in a container
     Exec(exec::Arguments),
     /// Join the main process of a container
@@ -131,9 +137,11 @@ impl Command {
         let exit: Result<ExitCode, Failure> = match self {
             // These end as a program in a container does.
             Self::Exec(arguments) => return exec::run(context, arguments),
+            Self::Run(arguments) => return run::run(context, arguments),
             Self::Attach(arguments) => return attach::run(context, arguments),
             Self::Wait(arguments) => return wait::run(context, arguments),
             Self::Why(arguments) => why::run(context, arguments),
+            Self::Scale(arguments) => scale::run(context, arguments),
             Self::Cp(arguments) => cp::run(context, arguments),
             Self::Top(arguments) => top::run(context, arguments),
             Self::Stats(arguments) => stats::run(context, arguments),

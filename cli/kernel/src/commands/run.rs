@@ -1,0 +1,149 @@
+//! `kernel run`: one command in a container of its own, made as the service's are.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use kernel_ops::Failure;
+use kernel_ops::converge::Work;
+use kernel_ops::load;
+use kernel_ops::one_off::{self, RunSettings};
+
+use crate::context::Context;
+use crate::engine::{self, Stack};
+use crate::values::pair;
+use crate::{output, stack, terminal, work};
+
+const EXAMPLES: &str = "\
+Examples:
+  kernel run --rm gateway sh     a shell as the service has it, gone afterwards
+  kernel run --rm -T postgres psql -c 'select 1'
+  kernel run -d jobs nightly     in the background; prints its name";
+
+/// What can be said.
+#[derive(Args, Debug)]
+#[command(before_help = EXAMPLES)]
+pub struct Arguments {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    service: String,
+
+    /// The command; without it the service's own
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+
+    /// Start it and do not listen; prints its name
+    #[arg(short, long)]
+    detach: bool,
+
+    /// Another entrypoint; words are separated by spaces
+    #[arg(long, value_name = "COMMAND")]
+    entrypoint: Option<String>,
+
+    /// A variable for it, NAME=value; NAME alone takes the value from here. May be said several times
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    environment: Vec<String>,
+
+    /// A label more, NAME=value. May be said several times
+    #[arg(short, long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+
+    /// The container's name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// No terminal, also where there is one
+    #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
+    no_tty: bool,
+
+    /// Do not bring up what the service needs
+    #[arg(long)]
+    no_deps: bool,
+
+    /// Remove it when it has ended
+    #[arg(long)]
+    rm: bool,
+
+    /// Publish the service's ports too
+    #[arg(short = 'P', long)]
+    service_ports: bool,
+
+    /// Let it answer to the service's name in networks
+    #[arg(long)]
+    use_aliases: bool,
+
+    /// As this user, by name or number, with `:GROUP` if need be
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+
+    /// Mount something more, SOURCE:TARGET[:ro]. May be said several times
+    #[arg(long = "volume", value_name = "SOURCE:TARGET")]
+    volumes: Vec<String>,
+
+    /// In this folder of the container
+    #[arg(short, long, value_name = "PATH")]
+    workdir: Option<String>,
+
+    /// A capability more. May be said several times
+    #[arg(long, value_name = "CAPABILITY")]
+    cap_add: Vec<String>,
+
+    /// A capability less. May be said several times
+    #[arg(long, value_name = "CAPABILITY")]
+    cap_drop: Vec<String>,
+}
+
+/// Does it.
+pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let tty = !arguments.detach && !arguments.no_tty && terminal::is_whole();
+    let settings = RunSettings {
+        service: arguments.service,
+        command: arguments.command,
+        entrypoint: arguments.entrypoint.map(|words| words.split_whitespace().map(str::to_owned).collect()),
+        name: arguments.name,
+        environment: stack::environment(context, &arguments.environment),
+        labels: arguments.labels,
+        user: arguments.user,
+        directory: arguments.workdir,
+        volumes: arguments.volumes.iter().map(|volume| absolute(context, volume)).collect(),
+        cap_add: arguments.cap_add,
+        cap_drop: arguments.cap_drop,
+        service_ports: arguments.service_ports,
+        use_aliases: arguments.use_aliases,
+        no_deps: arguments.no_deps,
+        remove: arguments.rm,
+        tty,
+        stdin: !arguments.detach,
+    };
+    let dry_run = context.settings.dry_run;
+    let platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
+    context.warn(&platform);
+    let made = work::run(context, async |surroundings| {
+        let host = engine::choose(context, Stack::of(&platform)).await?;
+        let (events, cancel) = (&surroundings.events, &surroundings.cancel);
+        let work = Work { host: &*host, dry_run, events, cancel, command: "kernel run" };
+        one_off::create(&platform, &settings, work).await
+    })?;
+    let Some(name) = made else { return Ok(ExitCode::SUCCESS) };
+    let code = stack::run(context, async |stack, _| {
+        if arguments.detach {
+            stack.start(&name).await?;
+            return Ok(None);
+        }
+        let session = stack.start_and_attach(&name, tty).await?;
+        terminal::talk(session).await
+    })?;
+    if arguments.detach {
+        output::answer(&format!("{name}\n"));
+    }
+    Ok(code.map_or(ExitCode::SUCCESS, stack::exit_code_of_program))
+}
+
+/// A source that is a path counts from the working directory.
+fn absolute(context: &Context, volume: &str) -> String {
+    match volume.split_once(':') {
+        Some((source, rest)) if source.starts_with('.') => {
+            format!("{}:{rest}", context.environment.working_directory.join(source).display())
+        }
+        _ => volume.to_owned(),
+    }
+}
