@@ -23,6 +23,7 @@ mod observe;
 mod probe;
 mod project;
 mod settings;
+pub mod stack;
 mod trouble;
 mod watch;
 

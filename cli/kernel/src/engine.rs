@@ -123,7 +123,11 @@ async fn choose_by_oneself(context: &Context, stack: Stack<'_>) -> Result<Box<dy
     }
 }
 
-fn address(context: &Context) -> Result<Address, EngineError> {
+/// Where the Docker Engine is.
+///
+/// # Errors
+/// When what says where it is can't be understood.
+pub fn address(context: &Context) -> Result<Address, EngineError> {
     Address::find(&|name| context.environment.get(name).map(str::to_owned))
 }
 
@@ -142,6 +146,7 @@ async fn docker(context: &Context, stack: Stack<'_>) -> Result<DockerHost, Failu
         config_files: files,
         env_files,
         port_offset: context.settings.port_offset,
+        parallel: context.settings.parallel,
         memory: state.map(|state| state.join("kernel/containers").join(stack.name.as_str())),
     };
     let engine = DockerEngine::connect(&address, settings).await.map_err(failed)?;
