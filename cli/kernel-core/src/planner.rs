@@ -30,13 +30,13 @@ pub struct PlanOptions {
     /// Units that are not among the wanted ones of this plan and are no orphans: services of the project that nobody
     /// named.
     pub keep: BTreeSet<ServiceName>,
-    /// When containers are replaced.
+    /// When units are replaced.
     pub replace: Replace,
     /// How long each kind of step may take.
     pub deadlines: Deadlines,
 }
 
-/// When a container that is there is replaced by a new one.
+/// When a unit that is there is replaced by a new one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Replace {
     /// When something about it changed.
@@ -239,10 +239,10 @@ impl<'a> Planner<'a> {
         }
         let parts =
             found.fingerprint.as_ref().map_or_else(Vec::new, |old| old.differences(&process.fingerprint));
-        if !parts.is_empty() {
+        if !parts.is_empty() && self.options.replace != Replace::Never {
             return again(Cause::Changed { parts });
         }
-        if self.options.restart.contains(&item.name) {
+        if self.options.restart.contains(&item.name) || self.options.replace == Replace::Always {
             return again(Cause::Requested);
         }
         match found.state {

@@ -39,8 +39,8 @@ const STARTS: usize = 64;
 const STARTS_OF_OLD: usize = 4;
 
 impl Calls {
-    pub(crate) fn new(docker: Docker, api: (usize, usize)) -> Self {
-        let limit = if api < (1, 42) { STARTS_OF_OLD } else { STARTS };
+    pub(crate) fn new(docker: Docker, api: (usize, usize), parallel: Option<usize>) -> Self {
+        let limit = parallel.unwrap_or(if api < (1, 42) { STARTS_OF_OLD } else { STARTS });
         Self { docker, creates: Semaphore::new(limit), starts: Semaphore::new(limit) }
     }
 

@@ -88,7 +88,7 @@ impl DockerEngine {
         }
         let project = settings.project.clone();
         Ok(Self {
-            calls: Calls::new(docker.clone(), api),
+            calls: Calls::new(docker.clone(), api, settings.parallel),
             waiter: Waiter::new(docker.clone(), project.clone()),
             watch: Watch::new(docker.clone(), project),
             memory: Memory::open(settings.memory.clone()),

@@ -15,6 +15,8 @@ pub struct DockerSettings {
     pub env_files: Vec<String>,
     /// Added to every published port.
     pub port_offset: u16,
+    /// How many containers are created or started at once. `None`: as many as is quickest on that Engine.
+    pub parallel: Option<usize>,
     /// The file in which it is kept which containers were seen to be ready before the Engine says so. `None`: nothing is
     /// kept.
     pub memory: Option<PathBuf>,

@@ -9,7 +9,7 @@ use kernel_core::event::{Event, Problem};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::plan::Plan;
-use kernel_core::planner::{PlanOptions, plan};
+use kernel_core::planner::{PlanOptions, Replace, plan};
 use kernel_core::unit::{Desired, DesiredKind, Observed, Target};
 use kernel_engine::{DryRun, EngineError, Events, Outcome, execute};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,8 @@ pub struct ChangeSettings {
     pub wait_timeout: Option<Duration>,
     /// End what runs for the project and is no longer in its files.
     pub remove_orphans: bool,
+    /// When what runs is replaced.
+    pub replace: Replace,
 }
 
 /// What came of a change.
@@ -149,7 +151,11 @@ pub async fn down(project: &ProjectName, volumes: bool, work: Work<'_>) -> Resul
 }
 
 fn options(settings: &ChangeSettings) -> PlanOptions {
-    let mut options = PlanOptions { remove_orphans: settings.remove_orphans, ..PlanOptions::default() };
+    let mut options = PlanOptions {
+        remove_orphans: settings.remove_orphans,
+        replace: settings.replace,
+        ..PlanOptions::default()
+    };
     if let Some(timeout) = settings.wait_timeout {
         options.deadlines.condition = timeout;
     }
@@ -237,7 +243,9 @@ async fn converge(
         }
         work.events.emit(Event::PlanMade { plan: change.plan.clone(), dry_run: false });
         let outcome = execute(work.host.engine(), &change.plan, work.events, work.cancel).await;
-        let overtaken = outcome.exit_code() == ExitCode::Conflict && options.restart.is_empty();
+        let overtaken = outcome.exit_code() == ExitCode::Conflict
+            && options.restart.is_empty()
+            && options.replace != Replace::Always;
         if !overtaken || attempt == JOINS || work.cancel.is_cancelled() {
             return judge(&outcome, &change.plan, work.command).map_or(Ok(change), Err);
         }

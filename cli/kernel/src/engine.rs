@@ -144,6 +144,7 @@ async fn docker(context: &Context, stack: Stack<'_>) -> Result<DockerHost, Failu
         config_files: files,
         env_files,
         port_offset: context.settings.port_offset,
+        parallel: context.settings.parallel,
         memory: state(context).map(|state| state.join("containers").join(stack.name.as_str())),
     };
     let engine = DockerEngine::connect(&address, settings).await.map_err(failed)?;

@@ -79,11 +79,17 @@ fn a_project_with_broken_files_can_be_taken_down_by_its_name() {
 }
 
 #[test]
-fn the_docker_engine_is_refused_clearly() {
-    let output = Workspace::new(COMPOSE).run(&["--engine", "docker", "up"]);
-    assert_eq!(output.code, 10);
-    assert!(output.stderr.contains("not implemented yet; nothing was done"), "{}", output.shown());
-    assert!(output.stderr.contains("--engine local"), "{}", output.shown());
+fn an_engine_that_does_not_answer_is_named() {
+    let workspace = Workspace::new(COMPOSE);
+    let mut command = workspace.command(&["--engine", "docker", "up"]);
+    let output = command.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(10), "{stderr}");
+    assert!(stderr.contains("K-DOCKER-001") && stderr.contains("unix:///nowhere/docker.sock"), "{stderr}");
+    let mut command = workspace.command(&["--engine", "docker", "up"]);
+    let output = command.env("DOCKER_HOST", "ssh://me@far").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("K-DOCKER-002") && stderr.contains("not implemented"), "{stderr}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 pub mod proxy;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,11 @@ use kernel_engine::{Engine, Events, Outcome, execute};
 use kernel_engine_docker::{Address, DockerEngine, DockerSettings};
 use tokio_util::sync::CancellationToken;
 
+/// Straight to the terminal: what a test that passes prints is shown to nobody.
+fn left_out(test: &str, why: &str) {
+    let _nobody_listens = std::io::stderr().write_all(format!("left out: {test}: {why}\n").as_bytes());
+}
+
 /// Where the Engine is. `None`, said by name, where there is none.
 pub fn engine_host(test: &str) -> Option<String> {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| host.starts_with("unix://"));
@@ -37,7 +43,7 @@ pub fn engine_host(test: &str) -> Option<String> {
 pub fn docker_compose(test: &str) -> Option<PathBuf> {
     let program = std::env::var_os("TEST_DOCKER_COMPOSE_BIN").map(PathBuf::from);
     if program.is_none() {
-        eprintln!("skipped {test}: TEST_DOCKER_COMPOSE_BIN is not set; `cargo xtask testbed env` has it");
+        left_out(test, "TEST_DOCKER_COMPOSE_BIN is not set; `cargo xtask testbed env` has it");
     }
     program
 }
@@ -115,6 +121,7 @@ impl Bench {
             config_files: vec![self.path("compose.yaml").to_str().unwrap().to_owned()],
             env_files: Vec::new(),
             port_offset: 0,
+            parallel: None,
             memory: Some(self.path("seen")),
         };
         DockerEngine::connect(&address, settings).await.unwrap()

@@ -31,6 +31,11 @@ pub struct Arguments {
     /// As docker compose has it. What is no longer in the files ends here anyway
     #[arg(long)]
     remove_orphans: bool,
+
+    /// Say more, as the global option; its short form means `--volumes` here
+    // The same id as the global one: clap then takes this in its place.
+    #[arg(long = "verbose", action = clap::ArgAction::Count, hide_short_help = true)]
+    verbose: u8,
 }
 
 /// Takes it down.

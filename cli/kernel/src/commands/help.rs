@@ -38,7 +38,8 @@ A flag wins over its variable, a variable over the default. An empty variable co
   CI, TERM=dumb             no living lines: `--progress auto` means plain
   KERNEL_BIN_DIR            a folder with ready-made programs of the services: nothing is built
   CARGO, CARGO_TARGET_DIR   the cargo that builds, and where
-  DOCKER_HOST               the Engine that `kernel build` hands images to, and `kernel doctor` looks for
+  DOCKER_HOST               the Docker Engine: unix:///path or tcp://host:port; else DOCKER_CONTEXT, else the usual socket
+  DOCKER_TLS_VERIFY         speak to it with the certificates in DOCKER_CERT_PATH
   DOCKER_BUILDKIT           0: the classic builder for Dockerfiles also where BuildKit is there
   DOCKER_CONFIG             the folder in which `docker login` keeps who may push
   KERNEL_IMAGE_REGISTRY     where images are pushed to                          --registry

@@ -6,6 +6,7 @@ use clap::Args;
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
+use kernel_core::planner::Replace;
 use kernel_engine::Events;
 use kernel_ops::converge::{self, Change, ChangeSettings};
 use kernel_ops::host::Host;
@@ -50,6 +51,22 @@ pub struct Arguments {
     #[arg(long)]
     remove_orphans: bool,
 
+    /// Replace what runs although nothing about it changed
+    #[arg(long, conflicts_with = "no_recreate")]
+    force_recreate: bool,
+
+    /// Leave what runs as it is, also where the files say something else now
+    #[arg(long)]
+    no_recreate: bool,
+
+    /// As docker compose has it. What was started always goes on when this command ends
+    #[arg(short, long)]
+    detach: bool,
+
+    /// As docker compose has it. `up` always waits until services are ready
+    #[arg(long)]
+    wait: bool,
+
     /// The form of the answer
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     format: DataFormat,
@@ -64,6 +81,11 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         services: arguments.services,
         wait_timeout: arguments.wait_timeout,
         remove_orphans: arguments.remove_orphans,
+        replace: match (arguments.force_recreate, arguments.no_recreate) {
+            (true, _) => Replace::Always,
+            (_, true) => Replace::Never,
+            _ => Replace::Changed,
+        },
     };
     let offset = context.settings.port_offset;
     let mut screen = None;

@@ -1,0 +1,368 @@
+//! Plans for an engine that runs containers, on an engine that is only data: carried out, a second look finds nothing to
+//! do; broken off after any step, the next plan does the rest.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kernel_core::container::{
+    Body, Call, ContainerState, DesiredContainer, DesiredNetwork, DesiredVolume, Endpoint, FoundContainer,
+    FoundImage, FoundMount, FoundNetwork, FoundVolume, HASH_LABEL, NUMBER_LABEL, Pull, World, id_of,
+};
+use kernel_core::name::{ProjectName, ServiceName};
+use kernel_core::plan::{Action, Plan, Step};
+use kernel_core::planner::{PlanError, PlanOptions, Replace, plan};
+use kernel_core::secret::Secret;
+use kernel_core::unit::{Condition, Dependency, Desired, DesiredItem, DesiredKind, Observed, Target};
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+fn name(text: &str) -> ServiceName {
+    ServiceName::new(text).unwrap()
+}
+
+fn body(value: Json) -> Body {
+    Body::new(value, Arc::from([]))
+}
+
+/// A service in the network `p_default`.
+fn service(text: &str, version: u32, needs: &[(&str, Condition)]) -> DesiredItem {
+    let container = DesiredContainer {
+        image: "image:1".to_owned(),
+        platform: None,
+        pull: Pull::Missing,
+        builds: false,
+        scale: 1,
+        name: format!("p-{text}-"),
+        fixed_name: None,
+        config: Secret::new(format!("{text} {version}")),
+        body: body(json!({ "Labels": { "service": text }, "HostConfig": {} })),
+        shares: BTreeSet::new(),
+        networks: vec![Endpoint {
+            network: "p_default".to_owned(),
+            settings: body(json!({ "Aliases": [""] })),
+        }],
+        volumes: BTreeSet::new(),
+        anonymous: BTreeSet::from(["/anonymous".to_owned()]),
+        files: Vec::new(),
+        has_healthcheck: Some(true),
+        restarts: false,
+        stop_grace: None,
+        follows: BTreeSet::new(),
+    };
+    let dependency = |(on, condition): &(&str, Condition)| Dependency {
+        name: name(on),
+        condition: *condition,
+        required: true,
+    };
+    DesiredItem {
+        name: name(text),
+        kind: DesiredKind::Container(Box::new(container)),
+        depends_on: needs.iter().map(dependency).collect(),
+        target: Target::Running,
+    }
+}
+
+fn container(item: &mut DesiredItem) -> &mut DesiredContainer {
+    let DesiredKind::Container(container) = &mut item.kind else { panic!("no container") };
+    container
+}
+
+fn project(items: Vec<DesiredItem>, network: &str) -> Desired {
+    let mut desired = Desired::of(ProjectName::new("p").unwrap(), items);
+    desired.networks = vec![DesiredNetwork {
+        key: "default".to_owned(),
+        name: "p_default".to_owned(),
+        external: false,
+        hash: network.to_owned(),
+        body: body(json!({ "hash": network })),
+    }];
+    desired.volumes = vec![DesiredVolume {
+        name: "p_data".to_owned(),
+        external: false,
+        body: body(json!({ "Name": "p_data" })),
+    }];
+    desired
+}
+
+/// An engine that is only data, as strict as the real one.
+#[derive(Clone)]
+struct Playground {
+    world: World,
+    count: u32,
+}
+
+impl Playground {
+    fn new() -> Self {
+        let image =
+            FoundImage { id: "sha256:1".to_owned(), volumes: BTreeSet::new(), has_healthcheck: false };
+        let images = BTreeMap::from([("image:1".to_owned(), image)]);
+        Self { world: World { joins_at_create: true, images, ..World::default() }, count: 0 }
+    }
+
+    fn plan(&self, desired: &Desired, options: &PlanOptions) -> Plan {
+        self.try_plan(desired, options).unwrap()
+    }
+
+    fn try_plan(&self, desired: &Desired, options: &PlanOptions) -> Result<Plan, PlanError> {
+        let observed = Observed { world: Some(Box::new(self.world.clone())), ..Observed::default() };
+        plan(desired, &observed, options)
+    }
+
+    fn carry_out(&mut self, plan: &Plan) {
+        plan.steps.iter().for_each(|step| self.step(step));
+    }
+
+    fn find(&mut self, container: &str) -> &mut FoundContainer {
+        let found = self.world.containers.iter_mut();
+        found.into_iter().find(|found| found.id == container || found.name == container).expect(container)
+    }
+
+    fn id(&mut self) -> String {
+        self.count += 1;
+        format!("{:064x}", self.count)
+    }
+
+    fn step(&mut self, step: &Step) {
+        let call = match &step.action {
+            Action::Call(call) => call,
+            Action::Await { condition } => {
+                let service = step.subject.service().unwrap();
+                let found = self.world.containers.iter().filter(|found| found.service == *service);
+                for found in found {
+                    assert_eq!(found.state, ContainerState::Ready, "{step}: {condition}");
+                }
+                return;
+            }
+            other => panic!("{other}"),
+        };
+        match &**call {
+            Call::PullImage { image, .. } => {
+                let found =
+                    FoundImage { id: "sha256:1".to_owned(), volumes: BTreeSet::new(), has_healthcheck: true };
+                self.world.images.insert(image.clone(), found);
+            }
+            Call::CreateNetwork { name, body } => {
+                assert!(!self.world.networks.iter().any(|found| found.name == *name), "{step}");
+                let (id, hash) = (self.id(), body.expose()["hash"].as_str().unwrap().to_owned());
+                let key = Some("default".to_owned());
+                let found = FoundNetwork { id, name: name.clone(), ours: true, key, hash: Some(hash) };
+                self.world.networks.push(found);
+            }
+            Call::RemoveNetwork { id } => {
+                let network = self.world.networks.iter().find(|found| found.id == *id).unwrap().clone();
+                let busy = self.world.containers.iter().find(|found| {
+                    found.state.is_alive() && found.networks.get(&network.name) == Some(&network.id)
+                });
+                assert!(busy.is_none(), "{step}: {busy:?}");
+                self.world.networks.retain(|found| found.id != *id);
+            }
+            Call::CreateVolume { body } => {
+                let name = body.expose()["Name"].as_str().unwrap().to_owned();
+                self.world.volumes.push(FoundVolume { name, ours: true });
+            }
+            Call::RemoveVolume { name } => self.world.volumes.retain(|found| found.name != *name),
+            Call::CreateContainer(create) => self.create(step, create),
+            Call::StartContainer { container } => {
+                let found = self.find(container);
+                assert!(!found.state.is_alive(), "{step}");
+                found.state = ContainerState::Ready;
+            }
+            Call::StopContainer { container, .. } => {
+                let found = self.find(container);
+                assert!(found.state.is_alive(), "{step}");
+                found.state = ContainerState::Stopped;
+            }
+            Call::RemoveContainer { container, .. } => {
+                assert!(!self.find(container).state.is_alive(), "{step}");
+                self.world.containers.retain(|found| found.id != *container && found.name != *container);
+            }
+            Call::RenameContainer { container, name } => {
+                assert!(!self.world.containers.iter().any(|found| found.name == *name), "{step}");
+                self.find(container).name.clone_from(name);
+            }
+            Call::ConnectNetwork { .. } | Call::CopyFiles { .. } | Call::UnpauseContainer { .. } => {}
+        }
+    }
+
+    fn create(&mut self, step: &Step, create: &kernel_core::container::CreateContainer) {
+        assert!(
+            !self.world.containers.iter().any(|found| found.name == create.name),
+            "{step}: the name is taken"
+        );
+        let body = create.body.expose();
+        let label = |name: &str| body["Labels"][name].as_str().unwrap_or_default().to_owned();
+        let mut networks = BTreeMap::new();
+        for network in body["NetworkingConfig"]["EndpointsConfig"].as_object().into_iter().flatten() {
+            let found = self.world.networks.iter().find(|found| found.name == *network.0);
+            networks.insert(network.0.clone(), found.expect("its network is there").id.clone());
+        }
+        let mut hash = label(HASH_LABEL);
+        if let Some(config) = &create.config {
+            let mut text = config.expose().to_owned();
+            for (service, container) in &create.shares {
+                text = text.replace(&id_of(service), &self.find(container).id);
+            }
+            hash = hex::encode(Sha256::digest(text));
+        }
+        let inherited = body["HostConfig"]["Mounts"][0]["Source"].as_str().map(str::to_owned);
+        let volume = inherited.unwrap_or_else(|| self.id());
+        let found = FoundContainer {
+            id: self.id(),
+            name: create.name.clone(),
+            service: step.subject.service().unwrap().clone(),
+            number: label(NUMBER_LABEL).parse().unwrap(),
+            one_off: false,
+            hash,
+            image: "sha256:1".to_owned(),
+            image_name: create.image.clone(),
+            depends_on: Vec::new(),
+            state: ContainerState::Created,
+            networks,
+            volumes: vec![FoundMount { name: volume, target: "/anonymous".to_owned(), read_only: false }],
+            stop_grace: None,
+        };
+        self.world.containers.push(found);
+    }
+
+    fn names(&self) -> BTreeSet<&str> {
+        self.world.containers.iter().map(|found| found.name.as_str()).collect()
+    }
+}
+
+/// From nothing or from `before` to `after`: whole, and broken off after each step.
+fn converges(before: Option<&Desired>, after: &Desired, expected: &[&str]) {
+    let options = PlanOptions { remove_orphans: true, ..PlanOptions::default() };
+    let mut start = Playground::new();
+    if let Some(before) = before {
+        let plan = start.plan(before, &options);
+        start.carry_out(&plan);
+    }
+    let whole = start.plan(after, &options);
+    for count in 0..=whole.steps.len() {
+        let mut playground = start.clone();
+        whole.steps.iter().take(count).for_each(|step| playground.step(step));
+        let rest = playground.plan(after, &options);
+        playground.carry_out(&rest);
+        assert_eq!(
+            playground.names(),
+            expected.iter().copied().collect(),
+            "after {count} of\n{whole}\n{rest}"
+        );
+        assert!(playground.world.containers.iter().all(|found| found.state == ContainerState::Ready));
+        let again = playground.plan(after, &options);
+        assert!(again.is_empty(), "after {count} of\n{whole}then\n{rest}there is still\n{again}");
+    }
+}
+
+#[test]
+fn a_first_up_converges_from_anywhere() {
+    let healthy = [("db", Condition::Healthy)];
+    let desired = project(vec![service("web", 1, &healthy), service("db", 1, &[])], "1");
+    converges(None, &desired, &["p-db-1", "p-web-1"]);
+}
+
+#[test]
+fn a_replacement_converges_from_anywhere_and_keeps_what_has_no_name() {
+    let before = project(vec![service("db", 1, &[])], "1");
+    let after = project(vec![service("db", 2, &[])], "1");
+    converges(Some(&before), &after, &["p-db-1"]);
+    let mut playground = Playground::new();
+    let first = playground.plan(&before, &PlanOptions::default());
+    playground.carry_out(&first);
+    let volume = playground.world.containers[0].volumes.clone();
+    let second = playground.plan(&after, &PlanOptions::default());
+    playground.carry_out(&second);
+    assert_eq!(playground.world.containers[0].volumes, volume);
+}
+
+#[test]
+fn who_shares_and_who_follows_converge_from_anywhere() {
+    let started = [("db", Condition::Started)];
+    let items = |version| {
+        let mut beside = service("beside", 1, &started);
+        container(&mut beside).shares.insert(name("db"));
+        container(&mut beside).networks.clear();
+        container(&mut beside).config = Secret::new(format!("beside {}", id_of(&name("db"))));
+        let mut web = service("web", 1, &started);
+        container(&mut web).follows.insert(name("db"));
+        vec![service("db", version, &[]), beside, web]
+    };
+    let names = ["p-beside-1", "p-db-1", "p-web-1"];
+    converges(Some(&project(items(1), "1")), &project(items(2), "1"), &names);
+    converges(Some(&project(items(1), "1")), &project(items(1), "2"), &names);
+}
+
+#[test]
+fn scale_and_orphans_converge_from_anywhere() {
+    let mut three = service("web", 1, &[]);
+    container(&mut three).scale = 3;
+    let before = project(vec![three, service("old", 1, &[])], "1");
+    let mut two = service("web", 2, &[]);
+    container(&mut two).scale = 2;
+    converges(Some(&before), &project(vec![two], "1"), &["p-web-1", "p-web-2"]);
+}
+
+#[test]
+fn nothing_is_left_of_a_project_that_nobody_wants() {
+    let mut db = service("db", 1, &[]);
+    container(&mut db).volumes.insert("p_data".to_owned());
+    let before = project(vec![db], "1");
+    let options = PlanOptions { remove_data: true, ..PlanOptions::default() };
+    let mut playground = Playground::new();
+    let up = playground.plan(&before, &options);
+    // The playground does not tell named volumes; that one is mounted does not matter here.
+    playground.carry_out(&up);
+    let nothing = Desired::nothing(ProjectName::new("p").unwrap());
+    let down = playground.plan(&nothing, &options);
+    playground.carry_out(&down);
+    let World { containers, networks, volumes, .. } = &playground.world;
+    assert!(containers.is_empty() && networks.is_empty() && volumes.is_empty(), "{down}");
+    assert!(playground.plan(&nothing, &options).is_empty());
+}
+
+#[test]
+fn replacing_can_be_forced_and_forbidden() {
+    let before = project(vec![service("db", 1, &[])], "1");
+    let mut playground = Playground::new();
+    let up = playground.plan(&before, &PlanOptions::default());
+    playground.carry_out(&up);
+    let always = PlanOptions { replace: Replace::Always, ..PlanOptions::default() };
+    assert!(!playground.plan(&before, &always).is_empty());
+    let never = PlanOptions { replace: Replace::Never, ..PlanOptions::default() };
+    assert!(playground.plan(&project(vec![service("db", 2, &[])], "1"), &never).is_empty());
+}
+
+#[test]
+fn creating_waits_for_nobody_and_starting_for_health() {
+    let healthy = [("db", Condition::Healthy)];
+    let desired = project(vec![service("web", 1, &healthy), service("db", 1, &[])], "1");
+    let plan = Playground::new().plan(&desired, &PlanOptions::default());
+    insta::assert_snapshot!(plan, @r"
+    [] -> #1 network p_default: create, not found
+    [1] -> #2 service db: create container p-db-1, not found
+    [1] -> #3 service web: create container p-web-1, not found
+    [2] -> #4 service db: start container p-db-1, not found
+    [4] -> #5 service db: wait until healthy, started
+    [3,5] -> #6 service web: start container p-web-1, not found
+    [6] -> #7 service web: wait until healthy, started
+    ");
+}
+
+#[test]
+fn what_can_not_be_is_refused() {
+    let healthy = [("db", Condition::Healthy)];
+    let mut db = service("db", 1, &[]);
+    container(&mut db).has_healthcheck = None;
+    let desired = project(vec![service("web", 1, &healthy), db], "1");
+    let error = Playground::new().try_plan(&desired, &PlanOptions::default()).unwrap_err();
+    assert_eq!(error, PlanError::NoHealthcheck { unit: name("web"), needs: name("db") });
+    let mut desired = project(vec![service("db", 1, &[])], "1");
+    desired.networks[0].external = true;
+    let error = Playground::new().try_plan(&desired, &PlanOptions::default()).unwrap_err();
+    assert_eq!(error, PlanError::MissingExternal { kind: "network", name: "p_default".to_owned() });
+    let mut never = service("db", 1, &[]);
+    (container(&mut never).image, container(&mut never).pull) = ("image:2".to_owned(), Pull::Never);
+    let error = Playground::new().try_plan(&project(vec![never], "1"), &PlanOptions::default()).unwrap_err();
+    assert_eq!(error, PlanError::MissingImage { unit: name("db"), image: "image:2".to_owned() });
+}
