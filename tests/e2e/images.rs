@@ -13,6 +13,7 @@ mod workspace;
 use std::path::Path;
 use std::process::Command;
 
+use bollard::query_parameters::RemoveImageOptions;
 use engine::Engine;
 use kernel_image::{Digest, Index, Manifest, blob_path};
 use registry::Registry;
@@ -231,4 +232,53 @@ async fn a_service_of_the_workspace_runs_in_its_image() {
         ["INTERNAL_TOKEN=t", "DATABASE_URL=sqlite:///tmp/money.db", "EVENTS_URL=http://event-bus:8080"];
     let container = engine.start(&image, "money", &[], &variables).await;
     engine.healthy(&container).await;
+}
+
+/// By the Engine, with what `docker login` kept: the way of a Compose project anywhere.
+#[tokio::test]
+async fn images_of_a_project_go_to_their_registry_and_come_back() {
+    let test = "images_of_a_project_go_to_their_registry_and_come_back";
+    let workspace = Workspace::new("transfer");
+    let Some(engine) = Engine::find(test, &workspace.name, &[]).await else { return };
+    let Some(registry) = Registry::start(test, true).await else { return };
+    let image = format!("{}/tool:1", registry.address);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("hello", "hello");
+    write("Dockerfile", "FROM scratch\nCOPY hello /\n");
+    write("compose.yaml", &format!("services:\n  tool:\n    image: {image}\n    build: .\n"));
+    let kernel = |arguments: &[&str], login: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kernel"));
+        command.args(["--engine", "docker", "--project-name", &workspace.name]).args(arguments);
+        command.current_dir(folder.path()).env("DOCKER_HOST", &engine.host);
+        let config = if login { registry.login() } else { folder.path().to_owned() };
+        command.env("DOCKER_CONFIG", config).output().unwrap()
+    };
+    let done = |arguments: &[&str]| {
+        let output = kernel(arguments, true);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let told = |arguments: &[&str], login: bool| {
+        let output = kernel(arguments, login);
+        assert!(!output.status.success(), "{arguments:?} was not refused");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let remove = || engine.docker.remove_image(&image, None::<RemoveImageOptions>, None);
+
+    assert!(told(&["push"], true).contains("K-DOCKER-013"));
+    done(&["build", "--via", "docker", "tool"]);
+    let refusal = told(&["push"], false);
+    assert!(refusal.contains("K-DOCKER-013") && refusal.contains("docker login"), "{refusal}");
+    done(&["--dry-run", "push"]);
+    assert_eq!(registry.get("tool/manifests/1").await.0, 404);
+    done(&["push"]);
+    assert_eq!(registry.get("tool/manifests/1").await.0, 200);
+
+    remove().await.unwrap();
+    assert!(told(&["pull"], false).contains("K-DOCKER-007"));
+    done(&["pull", "--ignore-buildable"]);
+    assert!(engine.docker.inspect_image(&image).await.is_err());
+    done(&["pull"]);
+    assert!(engine.docker.inspect_image(&image).await.is_ok());
+    remove().await.unwrap();
 }

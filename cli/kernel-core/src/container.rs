@@ -216,6 +216,11 @@ pub enum Call {
         /// `os/architecture`.
         platform: Option<String>,
     },
+    /// Sends an image to its registry.
+    PushImage {
+        /// Its name.
+        image: String,
+    },
     /// Makes a network.
     CreateNetwork {
         /// Its name.
@@ -322,6 +327,7 @@ impl Call {
     pub const fn verb(&self) -> &'static str {
         match self {
             Self::PullImage { .. } => "pull",
+            Self::PushImage { .. } => "push",
             Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::CreateContainer(_) => "create",
             Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::RemoveContainer { .. } => "remove",
             Self::ConnectNetwork { .. } => "connect",
@@ -338,6 +344,7 @@ impl Call {
     pub const fn done(&self) -> &'static str {
         match self {
             Self::PullImage { .. } => "pulled",
+            Self::PushImage { .. } => "pushed",
             Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::CreateContainer(_) => "created",
             Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::RemoveContainer { .. } => {
                 "removed"
@@ -369,6 +376,7 @@ impl fmt::Display for Call {
             }
             Self::RenameContainer { container, name } => write!(f, "{verb} {container} to {name}"),
             Self::PullImage { .. }
+            | Self::PushImage { .. }
             | Self::CreateNetwork { .. }
             | Self::CreateVolume { .. }
             | Self::RemoveNetwork { .. }

@@ -173,7 +173,7 @@ impl Action {
     pub fn can_be_given_up(&self) -> bool {
         match self {
             Self::Await { .. } | Self::Build { .. } => true,
-            Self::Call(call) => matches!(**call, Call::PullImage { .. }),
+            Self::Call(call) => matches!(**call, Call::PullImage { .. } | Call::PushImage { .. }),
             _ => false,
         }
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, CreateImageInfo, EndpointSettings, NetworkConnectRequest, NetworkCreateRequest,
-    VolumeCreateRequest,
+    PushImageInfo, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-    RemoveContainerOptionsBuilder, RemoveVolumeOptions, RenameContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    PushImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_full};
 use futures::StreamExt;
@@ -49,6 +50,9 @@ impl Calls {
         match call {
             Call::PullImage { image, platform } => {
                 pull(docker, image, platform.as_deref(), &|text| context.progress(text, None, None)).await
+            }
+            Call::PushImage { image } => {
+                push(docker, image, &|text| context.progress(text, None, None)).await
             }
             Call::CreateNetwork { name, body } => {
                 let request: NetworkCreateRequest = structure(body.expose())?;
@@ -223,6 +227,40 @@ pub(crate) async fn pull(
         return Err(EngineError::new(codes::NO_IMAGE, ExitCode::Prerequisite, message).help(
             "check its name, the network and `docker login`; an image of this workspace is made by `kernel build`",
         ));
+    }
+    Ok(())
+}
+
+/// Sends an image to the registry that its name says.
+async fn push(
+    docker: &Docker,
+    image: &str,
+    told: &(dyn Fn(String) + Send + Sync),
+) -> Result<(), EngineError> {
+    let (name, tag) = match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (image, "latest"),
+    };
+    let options = PushImageOptionsBuilder::new().tag(tag).build();
+    let mut answers =
+        docker.push_image(name, Some(options), Some(credentials::of(image).unwrap_or_default()));
+    let mut last = String::new();
+    while let Some(answer) = answers.next().await {
+        let problem = match answer {
+            Ok(PushImageInfo { error_detail: Some(detail), .. }) => detail.message.unwrap_or_default(),
+            Ok(info) => {
+                let status = info.status.unwrap_or_default();
+                if status != last {
+                    told(status.clone());
+                    last = status;
+                }
+                continue;
+            }
+            Err(error) => error.to_string(),
+        };
+        let message = format!("the registry does not take the image `{image}`: {problem}");
+        return Err(EngineError::new(codes::NOT_PUSHED, ExitCode::Failed, message)
+            .help("check its name, the network and `docker login`; an image that is not there is made by `kernel build`"));
     }
     Ok(())
 }

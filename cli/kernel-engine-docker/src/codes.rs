@@ -27,6 +27,9 @@ pub const ENDED: Code = Code("K-DOCKER-011");
 /// The Engine went away in the middle.
 pub const WENT_AWAY: Code = Code("K-DOCKER-012");
 
+/// A registry does not take an image.
+pub const NOT_PUSHED: Code = Code("K-DOCKER-013");
+
 /// All of them, each with a page in `docs/errors/`.
 pub const ALL: &[Code] = &[
     UNREACHABLE,
@@ -41,4 +44,5 @@ pub const ALL: &[Code] = &[
     UNHEALTHY,
     ENDED,
     WENT_AWAY,
+    NOT_PUSHED,
 ];

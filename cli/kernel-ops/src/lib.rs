@@ -20,6 +20,7 @@ pub mod select;
 pub mod setup;
 pub mod smoke;
 pub mod status;
+pub mod transfer;
 pub mod versions;
 pub mod why;
 pub mod workspace;

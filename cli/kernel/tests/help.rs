@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 38] = [
     "up",
     "down",
     "ps",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 36] = [
     "why",
     "run",
     "scale",
+    "pull",
+    "push",
     "exec",
     "attach",
     "cp",

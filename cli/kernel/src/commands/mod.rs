@@ -23,6 +23,8 @@ mod new;
 mod pause;
 mod port;
 mod ps;
+mod pull;
+mod push;
 mod reference;
 mod restart;
 mod run;
@@ -69,6 +71,10 @@ pub enum Command {
     Why(why::Arguments),
     /// Run one command in a container of its own, made as the service's are
     Run(run::Arguments),
+    /// Fetch the images of services
+    Pull(pull::Arguments),
+    /// Send images of services to their registries
+    Push(push::Arguments),
     /// Give services another number of containers
     Scale(scale::Arguments),
     /// Run a program in a container
@@ -142,6 +148,8 @@ impl Command {
             Self::Wait(arguments) => return wait::run(context, arguments),
             Self::Why(arguments) => why::run(context, arguments),
             Self::Scale(arguments) => scale::run(context, arguments),
+            Self::Pull(arguments) => pull::run(context, arguments),
+            Self::Push(arguments) => push::run(context, arguments),
             Self::Cp(arguments) => cp::run(context, arguments),
             Self::Top(arguments) => top::run(context, arguments),
             Self::Stats(arguments) => stats::run(context, arguments),
