@@ -13,9 +13,7 @@ use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::plan::{Action, Plan, Step};
 use kernel_core::planner::{PlanError, PlanOptions, Replace, plan};
 use kernel_core::secret::Secret;
-use kernel_core::unit::{
-    Condition, Dependency, Desired, DesiredItem, DesiredKind, Observed, Target,
-};
+use kernel_core::unit::{Condition, Dependency, Desired, DesiredItem, DesiredKind, Observed, Target};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
@@ -40,7 +38,10 @@ fn service(text: &str, version: u32, needs: &[(&str, Condition)]) -> DesiredItem
         config: Secret::new(format!("{text} {version}")),
         body: body(json!({ "Labels": { "service": text }, "HostConfig": {} })),
         shares: BTreeSet::new(),
-        networks: vec![Endpoint { network: "p_default".to_owned(), settings: body(json!({ "Aliases": [""] })) }],
+        networks: vec![Endpoint {
+            network: "p_default".to_owned(),
+            settings: body(json!({ "Aliases": [""] })),
+        }],
         volumes: BTreeSet::new(),
         anonymous: BTreeSet::from(["/anonymous".to_owned()]),
         files: Vec::new(),
@@ -76,8 +77,11 @@ fn project(items: Vec<DesiredItem>, network: &str) -> Desired {
         hash: network.to_owned(),
         body: body(json!({ "hash": network })),
     }];
-    desired.volumes =
-        vec![DesiredVolume { name: "p_data".to_owned(), external: false, body: body(json!({ "Name": "p_data" })) }];
+    desired.volumes = vec![DesiredVolume {
+        name: "p_data".to_owned(),
+        external: false,
+        body: body(json!({ "Name": "p_data" })),
+    }];
     desired
 }
 
@@ -90,7 +94,8 @@ struct Playground {
 
 impl Playground {
     fn new() -> Self {
-        let image = FoundImage { id: "sha256:1".to_owned(), volumes: BTreeSet::new(), has_healthcheck: false };
+        let image =
+            FoundImage { id: "sha256:1".to_owned(), volumes: BTreeSet::new(), has_healthcheck: false };
         let images = BTreeMap::from([("image:1".to_owned(), image)]);
         Self { world: World { joins_at_create: true, images, ..World::default() }, count: 0 }
     }
@@ -181,7 +186,10 @@ impl Playground {
     }
 
     fn create(&mut self, step: &Step, create: &kernel_core::container::CreateContainer) {
-        assert!(!self.world.containers.iter().any(|found| found.name == create.name), "{step}: the name is taken");
+        assert!(
+            !self.world.containers.iter().any(|found| found.name == create.name),
+            "{step}: the name is taken"
+        );
         let body = create.body.expose();
         let label = |name: &str| body["Labels"][name].as_str().unwrap_or_default().to_owned();
         let mut networks = BTreeMap::new();
@@ -236,7 +244,11 @@ fn converges(before: Option<&Desired>, after: &Desired, expected: &[&str]) {
         whole.steps.iter().take(count).for_each(|step| playground.step(step));
         let rest = playground.plan(after, &options);
         playground.carry_out(&rest);
-        assert_eq!(playground.names(), expected.iter().copied().collect(), "after {count} of\n{whole}\n{rest}");
+        assert_eq!(
+            playground.names(),
+            expected.iter().copied().collect(),
+            "after {count} of\n{whole}\n{rest}"
+        );
         assert!(playground.world.containers.iter().all(|found| found.state == ContainerState::Ready));
         let again = playground.plan(after, &options);
         assert!(again.is_empty(), "after {count} of\n{whole}then\n{rest}there is still\n{again}");
