@@ -19,6 +19,7 @@ services:
   web:
     image: ${KERNEL_REGISTRY:-}valkey/valkey:${VALKEY_VERSION:?}
     entrypoint: [sh, -c, "trap 'exit 0' TERM; echo web is up; while :; do sleep 0.1; done"]
+    healthcheck: { disable: true }
     depends_on: { db: { condition: service_healthy } }
     ports: ["127.0.0.1::8080"]
 volumes: { data: }

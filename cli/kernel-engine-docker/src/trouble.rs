@@ -87,3 +87,26 @@ pub(crate) fn ended_early(what: &str) -> EngineError {
 pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Faults that a test can't make on an Engine that others use too.
+    #[test]
+    fn a_full_disk_and_a_vanished_image_are_told_by_name() {
+        let said = |status_code, message: &str| {
+            let message = message.to_owned();
+            trouble("creating the container web", Error::DockerResponseServerError { status_code, message })
+        };
+        let full = said(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
+        assert_eq!((full.code, full.exit), (codes::DISK_FULL, ExitCode::Prerequisite));
+        assert!(full.help.is_some_and(|help| help.contains("docker system df")));
+        let gone = said(404, "No such image: web:1");
+        assert_eq!((gone.code, gone.exit), (codes::NO_IMAGE, ExitCode::Prerequisite));
+        let overtaken = said(409, "Conflict. The container name \"/web\" is already in use");
+        assert_eq!((overtaken.code, overtaken.exit), (kernel_engine::codes::OUT_OF_STEP, ExitCode::Conflict));
+        let other = said(500, "something else");
+        assert_eq!(other.code, codes::REFUSED);
+    }
+}
