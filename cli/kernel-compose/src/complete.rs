@@ -21,6 +21,9 @@ pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &E
                 stage.context();
                 stage.deploy();
                 stage.references();
+                if !skip.consistency {
+                    stage.scale();
+                }
                 if skip.normalization {
                     stage.named_dependencies();
                 } else {
@@ -125,6 +128,16 @@ impl Service<'_> {
         }
         device_counts(self.service.get_mut("gpus"));
         self.hooks();
+    }
+
+    /// The number of containers stands in both places, where there is one for it.
+    fn scale(&mut self) {
+        let Some(scale) = self.service.get("scale").cloned() else { return };
+        if let Some(Node { value: Value::Mapping(deploy), span, .. }) = self.service.get_mut("deploy")
+            && deploy.get("replicas").is_none()
+        {
+            deploy.push("replicas".to_owned(), *span, scale);
+        }
     }
 
     /// Commands that run on a change have no command when there are none.

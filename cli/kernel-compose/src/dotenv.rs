@@ -66,7 +66,10 @@ pub fn parse_raw(
             trimmed.split_once('=').map_or((trimmed, None), |(name, value)| (name, Some(value)));
         let span = Span { source, start: begin, end: begin + trimmed.len() };
         if name.is_empty() || name.contains([' ', '\t']) {
-            diagnostics.push(problem("a name has no spaces and is not empty", span, "write `NAME=value`"));
+            if diagnostics.len() < codes::MANY {
+                let help = "write `NAME=value`";
+                diagnostics.push(problem("a name has no spaces and is not empty", span, help));
+            }
         } else if let Some(value) = value.map(str::to_owned).or_else(|| lookup(name)) {
             values.insert(name.to_owned(), Entry { value, span });
         }
@@ -166,9 +169,16 @@ impl Reader<'_> {
         Some((self.text.len() - self.at, End::File))
     }
 
+    /// Takes a problem up, unless there are more than anybody reads.
+    fn tell(&mut self, problem: Diagnostic) {
+        if self.diagnostics.len() < codes::MANY {
+            self.diagnostics.push(problem);
+        }
+    }
+
     fn bad_name(&mut self, reason: &str, place: Span) {
         let help = "write `NAME=value`; names have letters, digits and `_ . - [ ]`";
-        self.diagnostics.push(problem(reason, place, help));
+        self.tell(problem(reason, place, help));
     }
 
     fn skip_line(&mut self) {
@@ -223,7 +233,7 @@ impl Reader<'_> {
         self.skip_line();
         let span = self.span(open, self.at);
         let help = format!("close it with `{quote}`");
-        self.diagnostics.push(problem("a quote is opened and never closed", span, &help));
+        self.tell(problem("a quote is opened and never closed", span, &help));
         // What follows would be read from the middle of a text.
         self.at = self.text.len();
         None
@@ -254,7 +264,7 @@ impl Reader<'_> {
                     span
                 };
                 let help = "write `$$` for a dollar sign that means itself";
-                self.diagnostics.push(problem(&reason, place, help));
+                self.tell(problem(&reason, place, help));
                 None
             }
         }

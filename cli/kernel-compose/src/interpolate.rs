@@ -39,13 +39,18 @@ impl Interpolation<'_> {
     }
 
     fn scalar(&mut self, scalar: &mut Scalar, span: Span) {
+        if self.diagnostics.len() >= codes::MANY {
+            return;
+        }
         let template = scalar.text().to_owned();
         let lookup = |name: &str| self.environment.get(name).map(str::to_owned);
         match template::fill(&template, &lookup) {
             Ok(filled) => {
                 for (name, range) in filled.unset {
-                    let place = self.place(&template, span, &range);
-                    self.unset(name, place);
+                    if self.told.insert(name.clone()) {
+                        let place = self.place(&template, span, &range);
+                        self.unset(&name, place);
+                    }
                 }
                 let secret = filled.used.iter().any(|(name, _)| self.environment.is_secret(name));
                 *scalar = if secret {
@@ -76,11 +81,8 @@ impl Interpolation<'_> {
         }
     }
 
-    fn unset(&mut self, name: String, place: Span) {
-        if !self.told.insert(name.clone()) {
-            return;
-        }
-        let help = format!("{}, or give a default: `${{{name}:-…}}`", self.how_to_set(&name));
+    fn unset(&mut self, name: &str, place: Span) {
+        let help = format!("{}, or give a default: `${{{name}:-…}}`", self.how_to_set(name));
         self.diagnostics.push(
             Diagnostic::warning(
                 codes::VARIABLE_UNSET,

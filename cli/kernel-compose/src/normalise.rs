@@ -277,7 +277,15 @@ impl Normaliser<'_> {
         Some(node)
     }
 
+    /// Whether there are more problems than anybody reads.
+    fn is_full(&self) -> bool {
+        self.diagnostics.len() >= codes::MANY
+    }
+
     fn bad_name(&mut self, key: &str, span: Span) {
+        if self.is_full() {
+            return;
+        }
         let place = if self.place.is_top() { String::new() } else { format!("{}: ", self.place) };
         self.diagnostics.push(
             Diagnostic::error(codes::UNKNOWN_ATTRIBUTE, format!("{place}`{key}` can't be a name here"))
@@ -287,6 +295,9 @@ impl Normaliser<'_> {
     }
 
     fn repeated(&mut self, text: &str, again: Span, first: Span) -> Option<Node> {
+        if self.is_full() {
+            return None;
+        }
         self.diagnostics.push(
             Diagnostic::error(codes::DUPLICATE, format!("{}: `{text}` stands twice", self.place))
                 .at(again, "again here")
@@ -297,6 +308,9 @@ impl Normaliser<'_> {
     }
 
     fn unknown(&mut self, key: &str, span: Span, table: &'static [Attribute]) {
+        if self.is_full() {
+            return;
+        }
         let known = || table.iter().map(|attribute| attribute.name).filter(|name| !name.starts_with("x-"));
         let (code, owner): (Code, &str) = if self.place.as_str().contains("x-kernel") {
             (codes::KERNEL_EXTENSION, "`kernel`")
@@ -320,6 +334,9 @@ impl Normaliser<'_> {
     }
 
     fn wrong_shape(&mut self, node: &Node, wanted: &str) -> Option<Node> {
+        if self.is_full() {
+            return None;
+        }
         let message = format!("{}: {wanted} is wanted, and this is {}", self.place, node.describe());
         self.diagnostics.push(
             Diagnostic::error(codes::WRONG_SHAPE, message)
@@ -330,6 +347,9 @@ impl Normaliser<'_> {
     }
 
     fn bad_value(&mut self, span: Span, message: &str, label: &str, help: &str) -> Option<Node> {
+        if self.is_full() {
+            return None;
+        }
         let message = format!("{}: {message}", self.place);
         self.diagnostics.push(Diagnostic::error(codes::BAD_VALUE, message).at(span, label).help(help));
         None

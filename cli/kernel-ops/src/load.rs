@@ -301,6 +301,10 @@ impl kernel_compose::Files for Disk {
         }
     }
 
+    fn is_directory(&self, path: &str) -> bool {
+        std::path::Path::new(path).is_dir()
+    }
+
     fn follow(&self, path: &str) -> Option<String> {
         std::fs::canonicalize(path).ok()?.to_str().map(str::to_owned)
     }

@@ -104,9 +104,10 @@ impl Combiner<'_> {
             self.diagnostics.push(circle(codes::INCLUDE, "include", &chain, place));
             return None;
         }
-        let directory = match entry.get("project_directory").and_then(Node::as_text) {
-            Some(written) if !written.is_empty() => path::absolute(base.directory, written),
-            _ => path::parent(first).to_owned(),
+        let written = entry.get("project_directory").and_then(Node::as_text).filter(|text| !text.is_empty());
+        let directory = match written {
+            Some(written) => path::absolute(base.directory, written),
+            None => path::parent(first).to_owned(),
         };
         let environment =
             self.environment.map(|outer| self.environment_of(outer, &env_files, &directory, base, place));
@@ -114,6 +115,10 @@ impl Combiner<'_> {
         let sources: Vec<_> =
             paths.iter().filter_map(|path| self.text(path, place, codes::INCLUDE)).collect();
         let documents = load::documents(&sources, self.sources, self.diagnostics);
+        // The reference takes a relative directory that is not there for a file in one.
+        let missing =
+            written.is_some_and(|written| !written.starts_with('/') && !self.reader.is_directory(&directory));
+        let directory = if missing { path::parent(&directory).to_owned() } else { directory };
         let there = Base { directory: &directory, home: base.home };
         let mut including = self.including.clone();
         including.push(first.clone());
