@@ -6,13 +6,11 @@
 mod extends;
 mod include;
 
-use std::collections::BTreeSet;
-
 use kernel_core::diagnostic::{Code, Diagnostic};
 use kernel_core::source::{SourceId, Sources, Span};
 
 use crate::environment::Environment;
-use crate::interpolate::Interpolation;
+use crate::interpolate::{Interpolation, Told};
 use crate::load;
 use crate::merge;
 use crate::normalise::{self, Base, Steps};
@@ -27,8 +25,8 @@ pub struct Combiner<'a> {
     pub reader: &'a dyn Files,
     /// Gets the texts of the other files.
     pub sources: &'a mut Sources,
-    /// Variables that were told to have no value.
-    pub told: &'a mut BTreeSet<String>,
+    /// What was told of variables so far.
+    pub told: &'a mut Told,
     /// What was found.
     pub diagnostics: &'a mut Vec<Diagnostic>,
     /// The files that are being included, outermost first.

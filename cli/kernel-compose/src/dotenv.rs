@@ -33,7 +33,7 @@ pub fn parse(
     values: &mut Values,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut reader = Reader { source, text, at: 0, lookup, values, diagnostics };
+    let mut reader = Reader { source, text, at: 0, bytes: 0, lookup, values, diagnostics };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
@@ -76,10 +76,15 @@ pub fn parse_raw(
     }
 }
 
+/// Bytes that all values of a file may have together.
+const LARGEST: usize = 32 << 20;
+
 struct Reader<'a> {
     source: SourceId,
     text: &'a str,
     at: usize,
+    /// Bytes of all values after expansion.
+    bytes: usize,
     lookup: &'a Lookup<'a>,
     values: &'a mut Values,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -244,7 +249,15 @@ impl Reader<'_> {
             (self.lookup)(name).or_else(|| self.values.get(name).map(|entry| entry.value.clone()))
         };
         match template::fill(text, &lookup) {
-            Ok(filled) => Some(filled.text),
+            Ok(filled) if self.bytes + filled.text.len() > LARGEST => {
+                self.tell(problem("its values become too long", span, "use shorter values"));
+                self.at = self.text.len();
+                None
+            }
+            Ok(filled) => {
+                self.bytes += filled.text.len();
+                Some(filled.text)
+            }
             Err(error) => {
                 let (range, reason) = match error {
                     Problem::Format { range, reason } => {

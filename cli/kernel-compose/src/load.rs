@@ -7,6 +7,7 @@ use kernel_core::source::{SourceId, Sources};
 
 use crate::codes;
 use crate::environment::Environment;
+use crate::interpolate::Told;
 use crate::normalise::{self, Base, Steps};
 use crate::project::{self, Project};
 use crate::request::{Files, LoadOptions, LoadRequest, Loaded, Skip};
@@ -60,7 +61,7 @@ pub fn templates(
     let directory = request.project_directory;
     let name = name::find(request.project_name, &documents, directory, &environment, &mut diagnostics);
     let base = base(request);
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
     let mut combiner = combine::Combiner {
         environment: None,
         reader: request.reader,
@@ -84,6 +85,11 @@ pub fn templates(
 /// a value for each that has none and hands them to [`load`].
 #[must_use]
 pub fn generated_variables(files: &[SourceId], sources: &Sources) -> Vec<String> {
+    // Most projects have none, which shows without reading them.
+    let named = |file: &SourceId| sources.get(*file).is_some_and(|source| source.text.contains("x-kernel"));
+    if !files.iter().any(named) {
+        return Vec::new();
+    }
     let mut ignored = Vec::new();
     generated(&documents(files, sources, &mut ignored))
 }
@@ -137,7 +143,7 @@ fn run(
     environment.set("COMPOSE_PROJECT_NAME", &name);
     let environment = &*environment;
 
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
     let base = base(request);
     let mut combiner = combine::Combiner {
         environment: Some(environment),

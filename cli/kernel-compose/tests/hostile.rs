@@ -84,6 +84,28 @@ fn variables_without_end() {
 }
 
 #[test]
+fn values_do_not_multiply() {
+    let mut doubling = "A0=0123456789\n".to_owned();
+    for level in 1..60 {
+        doubling += &format!("A{level}=$A{0}$A{0}\n", level - 1);
+    }
+    let copying = format!(
+        "A={}\n{}",
+        "a".repeat(1 << 19),
+        (0..1_000).map(|n| format!("B{n}=$A\n")).collect::<String>()
+    );
+    for env_file in [doubling, copying.clone()] {
+        let (loaded, _) = compose("services: {a: {image: a}}").env_file(&env_file).load();
+        assert!(loaded.diagnostics.iter().any(|problem| problem.code == codes::ENV_FILE_SYNTAX));
+        let kept: usize = loaded.environment.values().map(String::len).sum();
+        assert!(kept < 40 << 20, "{kept} bytes");
+    }
+    let many = format!("services: {{a: {{image: a, command: [{}]}}}}\n", "$A,".repeat(1_000));
+    let (loaded, _) = compose(&many).env_file(copying.lines().next().unwrap()).load();
+    assert_eq!(loaded.diagnostics.iter().map(|problem| problem.code).collect::<Vec<_>>(), [codes::TOO_LARGE]);
+}
+
+#[test]
 fn env_files_without_end() {
     let quotes = "A=\"".to_owned() + &"\\".repeat(1_000_000);
     let names = "A".repeat(1_000_000);
