@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel_core::diagnostic::{Diagnostic, Severity};
-use kernel_core::source::{SourceId, Sources};
+use kernel_core::source::{SourceId, Sources, Span};
 
 use crate::codes;
 use crate::environment::Environment;
@@ -27,7 +27,9 @@ pub fn load(request: &LoadRequest<'_>, sources: &mut Sources) -> Loaded {
 pub fn load_with(request: &LoadRequest<'_>, options: &LoadOptions<'_>, sources: &mut Sources) -> Loaded {
     let mut diagnostics = Vec::new();
     let mut environment = environment(request, sources, &mut diagnostics);
-    let project = run(request, options, &mut environment, sources, &mut diagnostics);
+    let mut named_at = BTreeMap::new();
+    let project = run(request, options, &mut environment, &mut named_at, sources, &mut diagnostics);
+    combine::tell_chains(&named_at, &mut diagnostics);
     finish(project, &environment, diagnostics)
 }
 
@@ -62,12 +64,14 @@ pub fn templates(
     let name = name::find(request.project_name, &documents, directory, &environment, &mut diagnostics);
     let base = base(request);
     let mut told = Told::default();
+    let mut named_at = BTreeMap::new();
     let mut combiner = combine::Combiner {
         environment: None,
         reader: request.reader,
         sources,
         told: &mut told,
         diagnostics: &mut diagnostics,
+        named_at: &mut named_at,
         including: Vec::new(),
     };
     let combined = combiner.documents(documents, base);
@@ -77,6 +81,7 @@ pub fn templates(
         complete::complete(&mut tree, &name, directory, &environment, skip);
         tree
     });
+    combine::tell_chains(&named_at, &mut diagnostics);
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     (tree.filter(|_| !failed), diagnostics)
 }
@@ -133,6 +138,7 @@ fn run(
     request: &LoadRequest<'_>,
     options: &LoadOptions<'_>,
     environment: &mut Environment,
+    named_at: &mut BTreeMap<SourceId, Span>,
     sources: &mut Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Project> {
@@ -151,6 +157,7 @@ fn run(
         sources,
         told: &mut told,
         diagnostics,
+        named_at,
         including: Vec::new(),
     };
     let combine::Combined { tree, declared } = combiner.documents(documents, base)?;

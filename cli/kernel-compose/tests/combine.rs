@@ -144,3 +144,14 @@ fn what_includes_nothing_is_told() {
       help: take one of these out
     "#);
 }
+
+#[test]
+fn a_problem_in_another_file_is_told_with_the_way_that_led_there() {
+    let case = compose(
+        "include:\n  - one/a.yaml\nservices:\n  web:\n    extends: { file: base.yaml, service: base }\n",
+    )
+    .readable("/proj/app/one/a.yaml", "include: [two/b.yaml]\n")
+    .readable("/proj/app/one/two/b.yaml", "services:\n  db: { image: pg, prots: [1] }\n")
+    .readable("/proj/app/base.yaml", "services:\n  base:\n    image: ${\n");
+    insta::assert_snapshot!(case.problems(), @"");
+}

@@ -128,6 +128,7 @@ impl Combiner<'_> {
             sources: self.sources,
             told: self.told,
             diagnostics: self.diagnostics,
+            named_at: self.named_at,
             including,
         };
         let tree = inner.documents(documents, there)?.tree;
