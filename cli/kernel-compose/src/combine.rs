@@ -81,11 +81,18 @@ impl Combiner<'_> {
             };
             let merged = merge::merge(former, document, self.diagnostics);
             let mut tree = merge::settle(merged)?;
-            tree = normalise::file(tree, base, Steps::Check, self.diagnostics);
+            tree = self.normalised(tree, base, Steps::Check);
             load::obsolete_version(&mut tree, self.diagnostics);
             result = Some(Combined { tree, declared });
         }
         result
+    }
+
+    fn normalised(&mut self, tree: Node, base: Base<'_>, steps: Steps) -> Node {
+        match self.environment {
+            Some(_) => normalise::file(tree, base, steps, self.diagnostics),
+            None => normalise::templates(tree, base, steps, self.sources, self.diagnostics),
+        }
     }
 
     /// What is wrong with the merge is told where the checked trees are merged.

@@ -6,6 +6,7 @@ use kernel_core::diagnostic::{Diagnostic, Severity};
 use kernel_core::source::{SourceId, Sources, Span};
 
 use crate::codes;
+use crate::complete::Stage;
 use crate::environment::Environment;
 use crate::interpolate::Told;
 use crate::normalise::{self, Base, Steps};
@@ -77,8 +78,8 @@ pub fn templates(
     let combined = combiner.documents(documents, base);
     let tree = combined.map(|combined| {
         let steps = if skip.paths { Steps::Check } else { Steps::Paths };
-        let mut tree = normalise::file(combined.tree, base, steps, &mut diagnostics);
-        complete::complete(&mut tree, &name, directory, &environment, skip);
+        let mut tree = normalise::templates(combined.tree, base, steps, sources, &mut diagnostics);
+        complete::complete(&mut tree, &name, directory, &environment, skip, Stage::Templates);
         tree
     });
     combine::tell_chains(&named_at, &mut diagnostics);
@@ -170,7 +171,7 @@ fn run(
     let steps = if skip.paths { Steps::Units } else { Steps::All };
     let mut model = normalise::file(tree, base, steps, diagnostics);
     validate::model(&model, diagnostics);
-    complete::complete(&mut model, &name, directory, environment, skip);
+    complete::complete(&mut model, &name, directory, environment, skip, Stage::Values);
     if !skip.paths {
         follow_links(&mut model, request.reader);
     }

@@ -13,7 +13,7 @@ pub mod units;
 mod value;
 
 use kernel_core::diagnostic::{Code, Diagnostic};
-use kernel_core::source::Span;
+use kernel_core::source::{Sources, Span};
 
 use crate::codes;
 use crate::place::Place;
@@ -53,6 +53,32 @@ pub fn file(tree: Node, base: Base<'_>, steps: Steps, diagnostics: &mut Vec<Diag
     if matches!(steps, Steps::Paths | Steps::All) {
         bound_volumes(&mut tree, base);
     }
+    tree
+}
+
+/// The same of a file whose variables are not filled in. What is wrong stays, and where a variable stands nothing is wrong:
+/// only its value would say.
+pub fn templates(
+    tree: Node,
+    base: Base<'_>,
+    steps: Steps,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node {
+    let before = tree.clone();
+    let mut found = Vec::new();
+    let mut normaliser =
+        Normaliser { base, steps, lenient: true, place: Place::default(), diagnostics: &mut found };
+    let mut tree = normaliser.node(tree, Shape::Object(schema::TOP)).unwrap_or(before);
+    if steps != Steps::Check {
+        bound_volumes(&mut tree, base);
+    }
+    let is_template = |problem: &Diagnostic| {
+        let span = problem.labels.first().map(|label| label.span);
+        let text = span.and_then(|span| sources.get(span.source)?.text.get(span.start..span.end));
+        text.is_some_and(|text| text.contains('$'))
+    };
+    diagnostics.extend(found.into_iter().filter(|problem| !is_template(problem)));
     tree
 }
 

@@ -302,7 +302,7 @@ impl kernel_compose::Files for Disk {
     }
 
     fn is_directory(&self, path: &str) -> bool {
-        std::path::Path::new(path).is_dir()
+        Path::new(path).is_dir()
     }
 
     fn follow(&self, path: &str) -> Option<String> {

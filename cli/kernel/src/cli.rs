@@ -81,8 +81,9 @@ fn before_the_command(arguments: &[OsString]) -> GlobalArguments {
 
     #[derive(Debug, clap::Subcommand)]
     enum Rest {
+        #[expect(dead_code, reason = "only where it begins is of interest")]
         #[command(external_subcommand)]
-        _Command(Vec<OsString>),
+        Command(Vec<OsString>),
     }
 
     Before::try_parse_from(arguments).map(|before| before.global).unwrap_or_default()

@@ -7,7 +7,7 @@ use super::{Combiner, circle};
 use crate::codes;
 use crate::environment::Environment;
 use crate::load;
-use crate::normalise::{self, Base, Steps, path};
+use crate::normalise::{Base, Steps, path};
 use crate::request::FileText;
 use crate::schema::{Accepts, Short};
 use crate::select;
@@ -132,7 +132,7 @@ impl Combiner<'_> {
             including,
         };
         let tree = inner.documents(documents, there)?.tree;
-        let mut tree = normalise::file(tree, there, Steps::Paths, self.diagnostics);
+        let mut tree = self.normalised(tree, there, Steps::Paths);
         if let Value::Mapping(top) = &mut tree.value {
             if let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") {
                 services.iter_mut().for_each(|entry| default_context(entry, &directory));
