@@ -247,7 +247,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Stable name: `K-…`.
-    pub code: String,
+    pub code: &'static str,
     /// Whether the work could go on.
     #[serde(serialize_with = "severity")]
     pub severity: Severity,
@@ -264,9 +264,9 @@ pub struct Problem {
 impl Problem {
     /// An error with a code and a sentence.
     #[must_use]
-    pub fn error(code: &str, message: impl Into<String>) -> Self {
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self {
-            code: code.to_owned(),
+            code,
             severity: Severity::Error,
             message: message.into(),
             causes: Vec::new(),

@@ -6,6 +6,7 @@
 mod engine;
 pub mod images;
 mod probe;
+pub mod stack;
 
 pub use engine::DockerEngine;
 pub use probe::{DockerStatus, probe};

@@ -34,7 +34,7 @@ async fn a_crash_loop_is_given_up_with_status_and_last_words() {
     let world = World::new(vec![unit("iam", &[]).with("END_WITH", "3"), unit("money", &["iam"])]);
     let (_, outcome, events) = world.up().await;
     let failure = &outcome.failed[0];
-    assert_eq!((failure.problem.code.as_str(), failure.exit), ("K-LOCAL-002", ExitCode::Unhealthy));
+    assert_eq!((failure.problem.code, failure.exit), ("K-LOCAL-002", ExitCode::Unhealthy));
     assert!(failure.problem.message.contains("crash-looping (exit code 3)"), "{}", failure.problem.message);
     assert_eq!(failure.problem.evidence.last().unwrap(), "last words before 3");
     assert_eq!(outcome.cancelled.len(), 2, "money is not started");

@@ -97,7 +97,7 @@ async fn every_taken_port_is_told_before_anything_starts() {
     });
     let (_, outcome, _) = world.up().await;
     let failure = &outcome.failed[0];
-    assert_eq!((failure.problem.code.as_str(), failure.exit), ("K-LOCAL-001", ExitCode::Prerequisite));
+    assert_eq!((failure.problem.code, failure.exit), ("K-LOCAL-001", ExitCode::Prerequisite));
     let evidence = &failure.problem.evidence;
     assert_eq!(evidence.len(), 2, "{evidence:?}");
     let own = format!("is taken by pid {} `", std::process::id());

@@ -41,6 +41,8 @@ codes! {
     NO_PLAN = "K-OPS-014";
     /// Somebody interrupted before all was done.
     INTERRUPTED = "K-OPS-015";
+    /// Files could not be copied from or to a container.
+    COPY = "K-OPS-016";
     /// Static programs can't be linked on this machine.
     IMAGE_NO_STATIC_BUILD = "K-IMAGE-001";
     /// Building the programs of images failed.

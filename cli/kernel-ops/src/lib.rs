@@ -3,8 +3,10 @@
 //! Owns what is done and in which order: load the project, let an engine change the world, ask services how they are.
 //! Prints nothing: facts leave as events, failures as [`Failure`]. Engines are handed in through their port.
 
+mod archive;
 pub mod codes;
 pub mod converge;
+pub mod copy;
 pub mod doctor;
 pub mod endpoints;
 mod failure;

@@ -163,6 +163,9 @@ struct Files {
     sources: Sources,
 }
 
+/// A project, the environment that it was read with, and what people should know of it.
+type Understood = (Project, BTreeMap<String, String>, Vec<Diagnostic>);
+
 impl Files {
     /// Finds them as docker compose does, and the platform's own in a workspace of it.
     fn find(settings: &LoadSettings) -> Result<Self, Failure> {
@@ -181,7 +184,7 @@ impl Files {
         &mut self,
         settings: &LoadSettings,
         generated: &BTreeMap<String, String>,
-    ) -> Result<(Project, BTreeMap<String, String>, Vec<Diagnostic>), Failure> {
+    ) -> Result<Understood, Failure> {
         let request = request(&self.found, &self.texts, generated);
         let options = LoadOptions {
             services: &settings.services,

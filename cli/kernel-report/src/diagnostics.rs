@@ -34,7 +34,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, look: Look) -> Stri
 pub fn render_problem(problem: &Problem, look: Look) -> String {
     let mut out = String::new();
     let mut shown = Shown {
-        code: Some(problem.code.clone()),
+        code: Some(problem.code.to_owned()),
         severity: problem.severity,
         message: problem.message.clone(),
         cause: Cause::chain(&problem.causes),

@@ -5,7 +5,7 @@ use crate::look::{Look, Paint};
 /// Rows below headings.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    headings: Vec<&'static str>,
+    headings: Vec<String>,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -33,8 +33,8 @@ impl<T: Into<String>> From<T> for Cell {
 impl Table {
     /// A table without rows.
     #[must_use]
-    pub fn new(headings: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { headings: headings.into_iter().collect(), rows: Vec::new() }
+    pub fn new<T: Into<String>>(headings: impl IntoIterator<Item = T>) -> Self {
+        Self { headings: headings.into_iter().map(Into::into).collect(), rows: Vec::new() }
     }
 
     /// Adds a row. Fields beyond the headings are dropped, missing ones are empty.
@@ -59,7 +59,7 @@ impl Table {
         let room = look.width.map(|width| width.saturating_sub(before_last).max(12));
 
         let headings: Vec<Cell> =
-            self.headings.iter().map(|heading| Cell::painted(*heading, Paint::Strong)).collect();
+            self.headings.iter().map(|heading| Cell::painted(heading.as_str(), Paint::Strong)).collect();
         let mut out = String::new();
         for row in std::iter::once(&headings).chain(&self.rows) {
             let mut line = String::new();

@@ -12,6 +12,8 @@ mod images;
 mod output;
 mod reference;
 mod settings;
+mod stack;
+mod terminal;
 mod values;
 mod work;
 
@@ -44,9 +46,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitC
         }
     };
     let mut context = Context::new(settings, environment);
-    let exit = match cli.command.run(&mut context) {
+    match cli.command.run(&mut context) {
         Ok(exit) => exit,
-        Err(failure) => context.tell(&failure),
-    };
-    exit.into()
+        Err(failure) => context.tell(&failure).into(),
+    }
 }

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
+use crate::archive::{self, Archive};
 use crate::codes;
-use crate::images::archive;
 use crate::images::ignore::Ignore;
-use crate::images::store::Archive;
 use crate::images::target::Dockerfile;
 
 /// The name that a Dockerfile gets in the archive when it lies outside the context or in the Compose file.

@@ -18,6 +18,7 @@ use kernel_image::{
 };
 use tokio::sync::Semaphore;
 
+use crate::archive;
 use crate::codes;
 use crate::converge::engine_failure;
 use crate::failure::{Failure, problem};
@@ -25,7 +26,7 @@ use crate::images::cargo::{self, Program};
 use crate::images::revision::Revision;
 use crate::images::store::{DockerBuild, ImageStore, StoredImage};
 use crate::images::target::{Dockerfile, Source, Target};
-use crate::images::{BuildSettings, MadeImage, MadeResult, archive, context, layout, push, texts};
+use crate::images::{BuildSettings, MadeImage, MadeResult, context, layout, push, texts};
 
 /// How many images are assembled and sent at once. Two keep a disk and an Engine busy; more only compete.
 const AT_ONCE: usize = 2;

@@ -3,7 +3,6 @@
 //!
 //! The same spine as everything: targets → plan → executor. The executor's engine is the [`maker`].
 
-mod archive;
 mod cargo;
 mod context;
 mod ignore;
@@ -35,10 +34,11 @@ use crate::images::names::Naming;
 use crate::images::target::Target;
 use crate::load::Platform;
 
+pub use crate::archive::Archive;
 pub use names::PushSettings;
 pub use push::{Credentials, PushOutcome, push_layout};
 pub use revision::Revision;
-pub use store::{Archive, DockerBuild, ImageStore, StoredImage, Told};
+pub use store::{DockerBuild, ImageStore, StoredImage, Told};
 pub use target::Via;
 
 /// A cold build of everything on a small machine.

@@ -1,16 +1,12 @@
 //! What images need of an Engine. Handed in from above, as everything that can change the world is.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use kernel_engine::EngineError;
 use kernel_image::Reference;
 
-/// A tar archive on its way.
-pub type Archive = BoxStream<'static, io::Result<Bytes>>;
+use crate::archive::Archive;
 
 /// Takes how far a build is, a few words.
 pub type Told<'a> = &'a (dyn Fn(String) + Send + Sync);

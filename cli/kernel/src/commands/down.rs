@@ -5,13 +5,13 @@ use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_ops::Failure;
 use kernel_ops::converge::{self, Work};
-use kernel_ops::load::{self, LoadSettings};
+use kernel_ops::load;
 use kernel_ops::workspace::Workspace;
 
 use crate::arguments::DataFormat;
 use crate::commands::change;
 use crate::context::Context;
-use crate::{engine, work};
+use crate::{engine, stack, work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +20,7 @@ Examples:
   kernel down -p acme            another platform of this workspace";
 
 /// What can be said.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
     /// Remove the data too. There is no way back
@@ -32,7 +32,7 @@ pub struct Arguments {
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let settings = context.load_settings();
     let workspace = load::place(&settings);
-    let name = name(&settings)?;
+    let name = stack::project(context)?;
     let change = work::run(context, async |surroundings| {
         let workspace: &Workspace = &workspace;
         let host = engine::choose(context, workspace, &name).await?;
@@ -49,12 +49,4 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         change::show_plan(context, DataFormat::Table, &change);
     }
     Ok(ExitCode::Success)
-}
-
-/// A name that was given is enough: a project whose files are broken can be taken down all the same.
-fn name(settings: &LoadSettings) -> Result<kernel_core::name::ProjectName, Failure> {
-    match load::given_name(settings) {
-        Some(name) => load::project_name(name),
-        None => Ok(load::load(settings, &engine::Secrets, false)?.name),
-    }
 }

@@ -1,19 +1,24 @@
-//! `kernel images`: what is done with images beside building them.
+//! `kernel images`: the images of containers, and what is done with images beside building them.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use kernel_core::exit::ExitCode;
+use kernel_engine_docker::stack::ImageUse;
 use kernel_ops::Failure;
 use kernel_ops::images::{self, BuildSettings, Built, ImageWork, MadeImage, MadeResult, PushSettings};
+
+use kernel_report::{Cell, Table};
+use serde::Serialize;
 
 use crate::arguments::DataFormat;
 use crate::commands::build::{self, Where};
 use crate::context::Context;
-use crate::work;
+use crate::{stack, work};
 
 const EXAMPLES: &str = "\
 Examples:
+  kernel images                         what the containers that are there were made from
   kernel images push --owner acme       all, as ghcr.io/acme/platform-kernel/SERVICE:COMMIT
   kernel images push --owner acme iam   one service
   kernel images push --oci-layout out   what `kernel build --oci-layout out` wrote";
@@ -23,10 +28,31 @@ const REGISTRY: &str = "ghcr.io";
 
 /// What can be said.
 #[derive(Args, Debug)]
-#[command(before_help = EXAMPLES)]
+#[command(before_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     #[command(subcommand)]
-    action: Action,
+    action: Option<Action>,
+
+    /// The services; without names all
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+
+    /// The form of the answer
+    #[arg(
+        short = 'o',
+        long = "output",
+        visible_alias = "format",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    format: DataFormat,
+}
+
+#[derive(Serialize)]
+struct Used<'a> {
+    schema: &'static str,
+    images: &'a [ImageUse],
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,7 +99,44 @@ struct PushArguments {
 
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Action::Push(arguments) = arguments.action;
+    match arguments.action {
+        Some(Action::Push(arguments)) => push(context, arguments),
+        None => list(context, &arguments.services, arguments.format),
+    }
+}
+
+fn list(context: &Context, services: &[String], format: DataFormat) -> Result<ExitCode, Failure> {
+    let found = stack::run(context, async |stack, _| stack.images(services).await)?;
+    let ids = || found.iter().map(|image| image.id.clone()).collect();
+    let table = || {
+        let mut table =
+            Table::new(["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"]);
+        for image in &found {
+            let id = image.id.trim_start_matches("sha256:");
+            let size = build::megabytes(u64::try_from(image.size).unwrap_or(0));
+            let cells = [
+                &image.container,
+                &image.repository,
+                &image.tag,
+                &image.platform,
+                id.get(..12).unwrap_or(id),
+                &size,
+                image.created.get(..19).unwrap_or(&image.created),
+            ];
+            table.row(cells.map(Cell::from));
+        }
+        if found.is_empty() {
+            "no container is there\n".to_owned()
+        } else {
+            table.render(context.settings.answer)
+        }
+    };
+    let format = stack::with_quiet(context, format);
+    context.answer(format, &Used { schema: "kernel.image-use/v1", images: &found }, table, ids);
+    Ok(ExitCode::Success)
+}
+
+fn push(context: &Context, arguments: PushArguments) -> Result<ExitCode, Failure> {
     let variable = |name| context.environment.get(name).map(str::to_owned);
     let push = PushSettings {
         registry: arguments

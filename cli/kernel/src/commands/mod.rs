@@ -1,19 +1,27 @@
 //! One file per command, each in the same order: help text, arguments, settings, run.
 
+mod attach;
 mod build;
 mod change;
 mod completions;
 mod config;
+mod cp;
 mod deploy;
 mod doctor;
 mod down;
+mod events;
+mod exec;
 mod explain;
 mod help;
 mod images;
 mod infra;
+mod kill;
 mod logs;
+mod ls;
 mod man;
 mod new;
+mod pause;
+mod port;
 mod ps;
 mod reference;
 mod restart;
@@ -21,9 +29,13 @@ mod sandbox;
 mod setup;
 mod smoke;
 mod start;
+mod stats;
 mod stop;
+mod top;
+mod unpause;
 mod up;
 mod versions;
+mod wait;
 
 use clap::Subcommand;
 use kernel_core::exit::ExitCode;
@@ -50,13 +62,37 @@ pub enum Command {
     Stop(stop::Arguments),
     /// Start services that are stopped
     Start(start::Arguments),
+    /// Run a program in a container
+    Exec(exec::Arguments),
+    /// Join the main process of a container
+    Attach(attach::Arguments),
+    /// Copy files between this machine and containers
+    Cp(cp::Arguments),
+    /// Show the processes in containers
+    Top(top::Arguments),
+    /// Show what containers take of the machine
+    Stats(stats::Arguments),
+    /// Show what happens to containers
+    Events(events::Arguments),
+    /// Show where a port of a container is reached
+    Port(port::Arguments),
+    /// Send a signal to containers
+    Kill(kill::Arguments),
+    /// Freeze containers
+    Pause(pause::Arguments),
+    /// Let frozen containers go on
+    Unpause(unpause::Arguments),
+    /// Wait until a container has ended, and give its exit code
+    Wait(wait::Arguments),
+    /// Show the Compose projects that have containers
+    Ls(ls::Arguments),
     /// Prove that every service is ready and does its job
     Smoke(smoke::Arguments),
     /// Make the Platform Owner of a running platform
     Setup(setup::Arguments),
     /// Build the images of services
     Build(build::Arguments),
-    /// Push images to a registry
+    /// Show the images of containers; push images to a registry
     Images(images::Arguments),
     /// Show the project as it is understood
     Config(config::Arguments),
@@ -88,8 +124,21 @@ impl Command {
     ///
     /// # Errors
     /// Why it could not be done.
-    pub fn run(self, context: &mut Context) -> Result<ExitCode, Failure> {
-        match self {
+    pub fn run(self, context: &mut Context) -> Result<std::process::ExitCode, Failure> {
+        let exit: Result<ExitCode, Failure> = match self {
+            // These end as a program in a container does.
+            Self::Exec(arguments) => return exec::run(context, arguments),
+            Self::Attach(arguments) => return attach::run(context, arguments),
+            Self::Wait(arguments) => return wait::run(context, arguments),
+            Self::Cp(arguments) => cp::run(context, arguments),
+            Self::Top(arguments) => top::run(context, arguments),
+            Self::Stats(arguments) => stats::run(context, arguments),
+            Self::Events(arguments) => events::run(context, arguments),
+            Self::Port(arguments) => port::run(context, arguments),
+            Self::Kill(arguments) => kill::run(context, arguments),
+            Self::Pause(arguments) => pause::run(context, arguments),
+            Self::Unpause(arguments) => unpause::run(context, arguments),
+            Self::Ls(arguments) => ls::run(context, arguments),
             Self::Up(arguments) => up::run(context, arguments),
             Self::Down(arguments) => down::run(context, arguments),
             Self::Ps(arguments) => ps::run(context, arguments),
@@ -112,6 +161,7 @@ impl Command {
             Self::Deploy(arguments) => deploy::run(context, arguments),
             Self::Sandbox(arguments) => sandbox::run(context, arguments),
             Self::Reference(arguments) => reference::run(context, arguments),
-        }
+        };
+        exit.map(Into::into)
     }
 }

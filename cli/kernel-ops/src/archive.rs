@@ -7,7 +7,10 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::images::store::Archive;
+use futures::stream::BoxStream;
+
+/// A tar archive on its way.
+pub type Archive = BoxStream<'static, io::Result<Bytes>>;
 
 /// How many bytes are sent at once.
 const CHUNK: usize = 256 * 1024;

@@ -1,0 +1,181 @@
+//! `events`: what happens to the containers of a project, as it happens.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::{Stream, StreamExt};
+use kernel_core::exit::ExitCode;
+use kernel_engine::EngineError;
+use serde::Serialize;
+
+use super::{BAD_ARGUMENT, Stack, label, refused};
+
+/// Something that happened to a container. The field names are those of `docker compose events --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StackEvent {
+    /// When, RFC 3339 with nanoseconds.
+    pub time: String,
+    /// Always `container`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Its service.
+    pub service: String,
+    /// The container.
+    pub id: String,
+    /// `create`, `start`, `die`, `health_status: healthy`, …
+    pub action: String,
+    /// What the Engine tells beside it, without Compose's own labels.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Between which moments something happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    since: Option<String>,
+    until: Option<String>,
+}
+
+impl Window {
+    /// Understands moments as docker compose does: RFC 3339 in whole or from the left (`2026-01-02`,
+    /// `2026-01-02T13:23`), seconds since 1970, or a span before now (`42m`, `1h30m`).
+    ///
+    /// # Errors
+    /// When a text is none of these: both at once.
+    pub fn parse(since: Option<&str>, until: Option<&str>) -> Result<Self, EngineError> {
+        let now = jiff::Timestamp::now();
+        let read = |text: Option<&str>| {
+            text.map(|text| moment(text, now).ok_or_else(|| text.to_owned())).transpose()
+        };
+        match (read(since), read(until)) {
+            (Ok(since), Ok(until)) => Ok(Self { since, until }),
+            (since, until) => {
+                let bad: Vec<String> = [since.err(), until.err()]
+                    .into_iter()
+                    .flatten()
+                    .map(|text| format!("`{text}`"))
+                    .collect();
+                let message = format!("{} is no moment in time", bad.join(" and "));
+                Err(EngineError::new(BAD_ARGUMENT, ExitCode::Usage, message)
+                    .help("say a moment, such as 2026-01-02T13:23:37Z, or a span before now, such as 42m"))
+            }
+        }
+    }
+
+    /// The beginning, as the Engine takes it: seconds since 1970 with a fraction.
+    #[must_use]
+    pub fn since(&self) -> Option<&str> {
+        self.since.as_deref()
+    }
+
+    /// The end, as [`since`](Self::since).
+    #[must_use]
+    pub fn until(&self) -> Option<&str> {
+        self.until.as_deref()
+    }
+}
+
+impl Stack {
+    /// What happens to containers of these services, of all without names; ends with the window, if that has an end.
+    pub fn events(
+        &self,
+        services: &[String],
+        window: &Window,
+    ) -> impl Stream<Item = Result<StackEvent, EngineError>> + use<> {
+        let labels = vec![format!("{}={}", label::PROJECT, self.project)];
+        let filters = HashMap::from([("type", vec!["container".to_owned()]), ("label", labels)]);
+        let mut options = EventsOptionsBuilder::new().filters(&filters);
+        if let Some(since) = window.since() {
+            options = options.since(since);
+        }
+        if let Some(until) = window.until() {
+            options = options.until(until);
+        }
+        let services = services.to_vec();
+        self.docker.events(Some(options.build())).filter_map(move |event| {
+            let event = event.map_err(|error| refused("listening to the Engine failed", error));
+            let found = match event {
+                Ok(event) => of_service(event, &services).map(Ok),
+                Err(error) => Some(Err(error)),
+            };
+            std::future::ready(found)
+        })
+    }
+}
+
+fn of_service(event: EventMessage, services: &[String]) -> Option<StackEvent> {
+    let actor = event.actor?;
+    let mut attributes: BTreeMap<String, String> = actor.attributes.unwrap_or_default().into_iter().collect();
+    let service = attributes.remove(label::SERVICE)?;
+    if !services.is_empty() && !services.contains(&service) {
+        return None;
+    }
+    attributes.retain(|name, _| !name.starts_with("com.docker.compose."));
+    let time = event.time_nano.and_then(|time| jiff::Timestamp::from_nanosecond(i128::from(time)).ok())?;
+    let action = event.action.unwrap_or_default();
+    Some(StackEvent {
+        time: time.to_string(),
+        kind: "container",
+        service,
+        id: actor.id.unwrap_or_default(),
+        action,
+        attributes,
+    })
+}
+
+/// A moment as the Engine takes it: seconds since 1970, with nanoseconds behind the point.
+fn moment(text: &str, now: jiff::Timestamp) -> Option<String> {
+    if text.parse::<f64>().is_ok_and(|seconds| seconds.is_finite() && seconds >= 0.0) {
+        return Some(text.to_owned());
+    }
+    let time = span(text).and_then(|span| now.checked_sub(span).ok()).or_else(|| point(text))?;
+    Some(format!("{}.{:09}", time.as_second(), time.subsec_nanosecond()))
+}
+
+/// Spans as Go writes them: no space, no sign.
+fn span(text: &str) -> Option<jiff::SignedDuration> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+    let ends_in_unit = text.bytes().last().is_some_and(|byte| b"smh".contains(&byte));
+    if plain && ends_in_unit { text.parse().ok() } else { None }
+}
+
+/// A moment, RFC 3339 in whole or from the left; without a zone it is the local time.
+fn point(text: &str) -> Option<jiff::Timestamp> {
+    text.parse().ok().or_else(|| {
+        let date: jiff::civil::DateTime =
+            text.parse().ok().or_else(|| text.parse::<jiff::civil::Date>().ok().map(Into::into))?;
+        Some(date.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_understood_as_docker_compose_does() {
+        let now: jiff::Timestamp = "2026-01-02T12:00:00Z".parse().unwrap();
+        let moment = |text: &str| moment(text, now);
+        let at = |text: &str| {
+            let time: jiff::Timestamp = text.parse().unwrap();
+            Some(format!("{}.000000000", time.as_second()))
+        };
+        assert_eq!(moment("42m"), at("2026-01-02T11:18:00Z"));
+        assert_eq!(moment("1h30m"), at("2026-01-02T10:30:00Z"));
+        assert_eq!(moment("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"));
+        assert_eq!(moment("2026-01-01T02:00:00+02:00"), at("2026-01-01T00:00:00Z"));
+        assert_eq!(moment("1767225600"), Some("1767225600".to_owned()));
+        assert_eq!(moment("1767225600.5"), Some("1767225600.5".to_owned()));
+        assert!(moment("2026-01-01").is_some());
+        assert!(moment("2026-01-01T10:11").is_some());
+        for bad in ["", "soon", "-5m", "5 minutes", "5x", "NaN"] {
+            assert_eq!(moment(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_bad_moment_is_told() {
+        let error = Window::parse(Some("soon"), Some("later")).unwrap_err();
+        assert!(error.message.contains("`soon` and `later`"), "{}", error.message);
+    }
+}

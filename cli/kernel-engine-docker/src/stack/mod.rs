@@ -1,0 +1,245 @@
+//! What can be done with the containers of a Compose project that are there, whoever made them. They are found by the
+//! labels that docker compose gives them too, so each tool serves the other's stacks.
+
+mod copy;
+mod events;
+mod list;
+mod process;
+mod projects;
+mod signal;
+mod usage;
+
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::models::{ContainerSummary, PortSummaryTypeEnum};
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use kernel_core::diagnostic::Code;
+use kernel_core::exit::ExitCode;
+use kernel_engine::EngineError;
+
+use crate::probe::{DockerStatus, USUAL, probe};
+
+pub use copy::Found;
+pub use events::{StackEvent, Window};
+pub use list::{ImageUse, Processes};
+pub use process::{AttachSettings, ExecSettings, Output, Session};
+pub use projects::{ProjectSummary, projects};
+pub use signal::Ended;
+pub use usage::Usage;
+
+/// No Engine answers that could have containers.
+pub const NO_ENGINE: Code = Code("K-STACK-001");
+/// A service has no container that the command could be about.
+pub const NO_CONTAINER: Code = Code("K-STACK-002");
+/// The Engine does not do what it is asked to with a container.
+pub const REFUSED: Code = Code("K-STACK-003");
+/// What was said about a container can't be understood.
+pub const BAD_ARGUMENT: Code = Code("K-STACK-004");
+
+/// All of them, each with a page in `docs/errors/`.
+pub const CODES: &[Code] = &[NO_ENGINE, NO_CONTAINER, REFUSED, BAD_ARGUMENT];
+
+/// How long the Engine may take to begin an answer, in seconds. Streams that go on are not bounded.
+const LIMIT: u64 = 120;
+
+/// The labels by which containers belong together; docker compose's own.
+mod label {
+    pub const PROJECT: &str = "com.docker.compose.project";
+    pub const SERVICE: &str = "com.docker.compose.service";
+    pub const NUMBER: &str = "com.docker.compose.container-number";
+    pub const ONE_OFF: &str = "com.docker.compose.oneoff";
+    pub const FILES: &str = "com.docker.compose.project.config_files";
+}
+
+/// The containers of one project on one Engine.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    docker: Docker,
+    project: String,
+}
+
+/// A container of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What the Engine knows it by.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its service.
+    pub service: String,
+    /// Which of the service's containers it is, from one.
+    pub number: u32,
+    /// Whether it is one of `run`, beside those of the service.
+    pub one_off: bool,
+    /// One word of the Engine's: `running`, `exited`, `paused`, …
+    pub state: String,
+    /// The image by the name that it was made with.
+    pub image: String,
+    /// The image itself.
+    pub image_id: String,
+    /// The ports that can be reached from the Engine's machine.
+    pub ports: Vec<Published>,
+}
+
+/// A port of a container and where it is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The port in the container.
+    pub private: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// The address on the Engine's machine.
+    pub ip: String,
+    /// The port there.
+    pub public: u16,
+}
+
+/// Which containers are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// Those of services that run.
+    #[default]
+    Running,
+    /// Those of services, whatever their state.
+    All,
+    /// Those of `run` too.
+    WithOneOff,
+}
+
+impl Stack {
+    /// Of the Engine at `docker_host`, the value of `DOCKER_HOST`; at the usual socket when there is none.
+    ///
+    /// # Errors
+    /// When no Engine answers there.
+    pub async fn connect(docker_host: Option<&str>, project: &str) -> Result<Self, EngineError> {
+        Ok(Self { docker: connect(docker_host).await?, project: project.to_owned() })
+    }
+
+    /// The containers of these services, of all without names, by service and number.
+    ///
+    /// # Errors
+    /// When the Engine can't be asked, or a service that was named has no such container: all of those at once.
+    pub async fn members(&self, services: &[String], which: Which) -> Result<Vec<Member>, EngineError> {
+        let all = which != Which::Running;
+        let filters = HashMap::from([("label", vec![format!("{}={}", label::PROJECT, self.project)])]);
+        let options = ListContainersOptionsBuilder::new().all(all).filters(&filters).build();
+        let found = self.docker.list_containers(Some(options)).await;
+        let found = found.map_err(|error| refused("listing the project's containers failed", error))?;
+        let mut members: Vec<Member> = found.into_iter().filter_map(member).collect();
+        members.retain(|member| which == Which::WithOneOff || !member.one_off);
+        if !services.is_empty() {
+            self.check(services, &members, which)?;
+            members.retain(|member| services.contains(&member.service));
+        }
+        members.sort_by(|one, other| (&one.service, one.number).cmp(&(&other.service, other.number)));
+        Ok(members)
+    }
+
+    /// The running container of a service: the one with this number, without it the first.
+    ///
+    /// # Errors
+    /// When there is none, or the Engine can't be asked.
+    pub async fn member(&self, service: &str, number: Option<u32>) -> Result<Member, EngineError> {
+        self.pick(service, number, Which::Running).await
+    }
+
+    /// As [`member`](Self::member), whether it runs or not.
+    ///
+    /// # Errors
+    /// When there is none, or the Engine can't be asked.
+    pub async fn member_in_any_state(
+        &self,
+        service: &str,
+        number: Option<u32>,
+    ) -> Result<Member, EngineError> {
+        self.pick(service, number, Which::All).await
+    }
+
+    async fn pick(&self, service: &str, number: Option<u32>, which: Which) -> Result<Member, EngineError> {
+        let members = self.members(&[service.to_owned()], which).await?;
+        let numbers: Vec<String> = members.iter().map(|member| member.number.to_string()).collect();
+        let mut fitting =
+            members.into_iter().filter(|member| number.is_none_or(|number| member.number == number));
+        fitting.next().ok_or_else(|| {
+            let number = number.unwrap_or_default();
+            let message = format!("`{service}` has no container with number {number}");
+            EngineError::new(NO_CONTAINER, ExitCode::Usage, message)
+                .help(format!("its containers have the numbers {}", numbers.join(", ")))
+        })
+    }
+
+    fn check(&self, services: &[String], members: &[Member], which: Which) -> Result<(), EngineError> {
+        let there: BTreeSet<&str> = members.iter().map(|member| &*member.service).collect();
+        let missing: Vec<String> = services
+            .iter()
+            .filter(|service| !there.contains(service.as_str()))
+            .map(|service| format!("`{service}`"))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let state = if which == Which::Running { "running " } else { "" };
+        let message = format!("project `{}` has no {state}container of {}", self.project, missing.join(", "));
+        let names: Vec<&str> = there.into_iter().collect();
+        let help = if names.is_empty() {
+            "`kernel up` makes and starts containers".to_owned()
+        } else {
+            format!("there are containers of: {}", names.join(", "))
+        };
+        Err(EngineError::new(NO_CONTAINER, ExitCode::Failed, message).help(help))
+    }
+}
+
+async fn connect(docker_host: Option<&str>) -> Result<Docker, EngineError> {
+    let no_engine = |reason: String| {
+        let message = format!("no Docker Engine answers: {reason}");
+        EngineError::new(NO_ENGINE, ExitCode::Prerequisite, message)
+            .help("start Docker or set DOCKER_HOST; this command is about containers")
+    };
+    if let DockerStatus::Unavailable { reason } = probe(docker_host).await {
+        return Err(no_engine(reason));
+    }
+    let host = docker_host.filter(|host| !host.is_empty()).unwrap_or(USUAL);
+    let docker = Docker::connect_with_unix(host, LIMIT, API_DEFAULT_VERSION);
+    let docker = docker.map_err(|error| no_engine(error.to_string()))?;
+    docker.negotiate_version().await.map_err(|error| no_engine(error.to_string()))
+}
+
+fn member(container: ContainerSummary) -> Option<Member> {
+    let mut labels = container.labels.unwrap_or_default();
+    let ports = container.ports.unwrap_or_default().into_iter().filter_map(|port| {
+        let protocol = match port.typ {
+            Some(PortSummaryTypeEnum::UDP) => "udp",
+            Some(PortSummaryTypeEnum::SCTP) => "sctp",
+            _ => "tcp",
+        };
+        Some(Published {
+            private: port.private_port,
+            protocol: protocol.to_owned(),
+            ip: port.ip.unwrap_or_default(),
+            public: port.public_port?,
+        })
+    });
+    Some(Member {
+        id: container.id?,
+        name: container.names?.into_iter().next()?.trim_start_matches('/').to_owned(),
+        service: labels.remove(label::SERVICE)?,
+        number: labels.get(label::NUMBER).and_then(|number| number.parse().ok()).unwrap_or(1),
+        one_off: labels.get(label::ONE_OFF).is_some_and(|value| value == "True"),
+        state: container.state.map(|state| state.to_string()).unwrap_or_default(),
+        image: container.image.unwrap_or_default(),
+        image_id: container.image_id.unwrap_or_default(),
+        ports: ports.collect(),
+    })
+}
+
+/// The Engine's own words are the best there are: they become part of the message.
+fn refused(what: impl std::fmt::Display, error: bollard::errors::Error) -> EngineError {
+    match error {
+        bollard::errors::Error::DockerResponseServerError { message, .. } => {
+            EngineError::new(REFUSED, ExitCode::Failed, format!("{what}: {}", message.trim()))
+        }
+        other => EngineError::new(REFUSED, ExitCode::Failed, what.to_string()).because(other),
+    }
+}
