@@ -1,251 +1,231 @@
-//! `kernel` and docker compose by turns on the same stack, beside the bare API:
-//! `cargo bench --package kernel --bench compose`.
+//! What loading Compose files costs: `cargo bench --package kernel-compose --bench compose`.
 //!
-//! Needs a Docker Engine (`DOCKER_HOST`) and docker compose 2.40 (`TEST_DOCKER_COMPOSE_BIN`). The stack is that of the
-//! platform in small: two stores that take 300 ms to be ready, twelve services that take 50 ms, three levels of
-//! dependencies, health checks with an interval of 10 s and of 1 s. The floor is what the same calls take when nothing is
-//! decided any more: everything created at once, started in the order of dependencies, the containers' own checks run
-//! through the API until they pass. Nothing here is a test: no figure fails a build.
+//! The loader alone, in this process; then a process that reads, loads and prints, beside docker compose doing the same
+//! where `TEST_DOCKER_COMPOSE_BIN` names it; then files that are made to do harm, each in a process of its own whose
+//! peak of memory is read from the system.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bollard::Docker;
-use bollard::exec::StartExecResults;
-use bollard::models::{ContainerCreateBody, ExecConfig, HealthConfig, HostConfig, NetworkCreateRequest};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
-};
-use futures::StreamExt;
-use futures::future::join_all;
+use kernel_compose::{FileText, Files, LoadRequest, Loaded, generated_variables, load, render};
+use kernel_core::source::Sources;
 
-/// How often each figure is taken.
-const ROUNDS: usize = 3;
+/// The process that loads one file and says what it cost.
+const CHILD: &str = "--load-one-file";
 
-/// Who waits for whom: stores, then services that need both, then services that need one of those, then one more level.
-const SERVICES: [(&str, &[&str]); 14] = [
-    ("postgres", &[]),
-    ("valkey", &[]),
-    ("iam", &["postgres", "valkey"]),
-    ("money", &["postgres", "valkey"]),
-    ("data-layer", &["postgres", "valkey"]),
-    ("event-bus", &["postgres", "valkey"]),
-    ("audit", &["event-bus"]),
-    ("notify", &["event-bus"]),
-    ("billing", &["money"]),
-    ("search", &["data-layer"]),
-    ("media", &["data-layer"]),
-    ("jobs", &["event-bus"]),
-    ("flags", &["iam"]),
-    ("gateway", &["iam", "billing", "audit"]),
-];
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &str) -> FileText {
+        std::fs::read_to_string(path).map_or(FileText::Missing, FileText::Text)
+    }
+}
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == CHILD) {
+        return child(Path::new(&arguments[1]), arguments.get(2).map(Path::new));
+    }
     // `cargo test --benches` runs this too, and wants to know only that it starts.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    for interval in ["10s", "1s"] {
-        let stack = Stack::new(interval);
-        let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
-        let mut took = |what, time| times.entry(what).or_default().push(time);
-        for _ in 0..ROUNDS {
-            let (up, down) = runtime.block_on(stack.bare());
-            took("floor up", up);
-            took("floor down", down);
-            took("kernel up", time(|| stack.kernel(&["up"])));
-            took("kernel again", time(|| stack.kernel(&["up"])));
-            took("kernel down", time(|| stack.kernel(&["down"])));
-            took("compose up", time(|| stack.compose(&["up", "--detach", "--wait"])));
-            took("compose again", time(|| stack.compose(&["up", "--detach", "--wait"])));
-            took("compose down", time(|| stack.compose(&["down"])));
-        }
-        println!("twelve services, two stores, health checks each {interval}; the middle of {ROUNDS}");
-        let middle: BTreeMap<&str, f64> =
-            times.into_iter().map(|(what, times)| (what, median(times).as_secs_f64())).collect();
-        for (row, kernel, compose, floor) in [
-            ("cold up to all healthy", "kernel up", "compose up", Some("floor up")),
-            ("up, nothing to do", "kernel again", "compose again", None),
-            ("down", "kernel down", "compose down", Some("floor down")),
-        ] {
-            let mut line = format!(
-                "  {row:<24} kernel {:.2} s, docker compose {:.2} s: {:.2} ×",
-                middle[kernel],
-                middle[compose],
-                middle[kernel] / middle[compose]
-            );
-            if let Some(floor) = floor {
-                let ratio = middle[kernel] / middle[floor];
-                write!(line, "; floor {:.2} s: {ratio:.2} ×", middle[floor]).unwrap();
-            }
-            println!("{line}");
-        }
-    }
-}
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let folder = std::env::temp_dir().join(format!("kernel-bench-compose-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let stack = root.join("docker/docker-compose.yml");
+    let pins = root.join("versions.env");
+    let many = folder.join("many.yaml");
+    std::fs::write(&many, generated(1_000)).unwrap();
 
-fn time(work: impl FnOnce() -> Output) -> Duration {
-    let begun = Instant::now();
-    work();
-    begun.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
-/// Is ready after some time, and ends at once when it is asked to.
-fn script(service: &str) -> String {
-    let boot = if matches!(service, "postgres" | "valkey") { "0.3" } else { "0.05" };
-    format!("trap 'exit 0' TERM; sleep {boot}; touch /tmp/ready; sleep infinity & wait")
-}
-
-fn image() -> String {
-    let registry = std::env::var("KERNEL_REGISTRY").unwrap_or_default();
-    let pins = std::fs::read_to_string(root().join("versions.env")).unwrap();
-    let version = pins.lines().find_map(|line| line.strip_prefix("VALKEY_VERSION=")).unwrap();
-    format!("{registry}valkey/valkey:{version}")
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-struct Stack {
-    folder: tempfile::TempDir,
-    name: String,
-    interval: &'static str,
-}
-
-impl Stack {
-    fn new(interval: &'static str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut text = String::from("services:\n");
-        for (service, needs) in SERVICES {
-            let needs: Vec<String> =
-                needs.iter().map(|need| format!("{need}: {{ condition: service_healthy }}")).collect();
-            write!(
-                text,
-                "  {service}:\n    image: {}\n    entrypoint: [sh, -c, {:?}]\n    \
-                 healthcheck: {{ test: [CMD, test, -e, /tmp/ready], interval: {interval} }}\n    \
-                 depends_on: {{ {} }}\n",
-                image(),
-                script(service),
-                needs.join(", ")
-            )
-            .unwrap();
-        }
-        std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
-        Self { folder, name: format!("bench-{interval}-{}", std::process::id()), interval }
-    }
-
-    fn call(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Output {
-        let mut command = Command::new(program);
-        command.current_dir(self.folder.path()).env("HOME", self.folder.path());
-        let output = command.args(["--project-name", &self.name]).args(arguments).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        output
-    }
-
-    fn kernel(&self, arguments: &[&str]) -> Output {
-        self.call(env!("CARGO_BIN_EXE_kernel"), &[&["--engine", "docker"], arguments].concat())
-    }
-
-    fn compose(&self, arguments: &[&str]) -> Output {
-        let program = std::env::var_os("TEST_DOCKER_COMPOSE_BIN").expect("TEST_DOCKER_COMPOSE_BIN names it");
-        self.call(program, arguments)
-    }
-
-    /// The bare calls: up, and down again.
-    async fn bare(&self) -> (Duration, Duration) {
-        let host = std::env::var("DOCKER_HOST").expect("DOCKER_HOST names an Engine");
-        let docker = Docker::connect_with_unix(&host, 120, bollard::API_DEFAULT_VERSION).unwrap();
-        let network = format!("{}-bare", self.name);
-        let begun = Instant::now();
-        let request = NetworkCreateRequest { name: network.clone(), ..NetworkCreateRequest::default() };
-        docker.create_network(request).await.unwrap();
-        let names: BTreeMap<&str, String> =
-            SERVICES.iter().map(|(service, _)| (*service, format!("{network}-{service}"))).collect();
-        let (ready, _) = tokio::sync::broadcast::channel::<&str>(64);
-        let works = SERVICES.map(|(service, needs)| {
-            let (docker, network, names, mut hears, ready) =
-                (&docker, &network, &names, ready.subscribe(), ready.clone());
-            let interval = if self.interval == "1s" { 1 } else { 10 };
-            async move {
-                let name = &names[service];
-                let body = ContainerCreateBody {
-                    image: Some(image()),
-                    entrypoint: Some(vec!["sh".to_owned(), "-c".to_owned(), script(service)]),
-                    healthcheck: Some(HealthConfig {
-                        test: Some(["CMD", "test", "-e", "/tmp/ready"].map(str::to_owned).to_vec()),
-                        interval: Some(interval * 1_000_000_000),
-                        ..HealthConfig::default()
-                    }),
-                    host_config: Some(HostConfig {
-                        network_mode: Some(network.clone()),
-                        ..HostConfig::default()
-                    }),
-                    ..ContainerCreateBody::default()
-                };
-                let options = CreateContainerOptionsBuilder::new().name(name).build();
-                docker.create_container(Some(options), body).await.unwrap();
-                let mut open = needs.to_vec();
-                while !open.is_empty() {
-                    let one = hears.recv().await.unwrap();
-                    open.retain(|need| *need != one);
-                }
-                docker.start_container(name, None::<StartContainerOptions>).await.unwrap();
-                while !passes(docker, name).await {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                drop(ready.send(service));
-            }
+    println!("| file | load, merge and print | as a process | docker compose |");
+    println!("|---|---|---|---|");
+    for (name, file, env_file) in [("the full stack", &stack, Some(&pins)), ("1,000 services", &many, None)] {
+        let within = median(30, || {
+            let (loaded, _) = load_file(file, env_file.map(PathBuf::as_path));
+            let project = loaded.project.expect("the file is right");
+            std::hint::black_box(render::json(&project).to_string());
         });
-        join_all(works).await;
-        let up = begun.elapsed();
-        let begun = Instant::now();
-        // As the tools do: whoever needs a service ends before it.
-        let mut open: Vec<(&str, &[&str])> = SERVICES.to_vec();
-        while !open.is_empty() {
-            let needed: Vec<&str> = open.iter().flat_map(|(_, needs)| needs.iter().copied()).collect();
-            let (ends, stay): (Vec<_>, Vec<_>) =
-                open.into_iter().partition(|(service, _)| !needed.contains(service));
-            open = stay;
-            let ends = ends.into_iter().map(|(service, _)| {
-                let (docker, name) = (&docker, &names[service]);
-                async move {
-                    let options = StopContainerOptionsBuilder::new().build();
-                    docker.stop_container(name, Some(options)).await.unwrap();
-                }
-            });
-            join_all(ends).await;
+        let process = median(20, || run_child(file, env_file.map(PathBuf::as_path)));
+        let reference = std::env::var("TEST_DOCKER_COMPOSE_BIN").ok().map(|program| {
+            median(20, || {
+                let mut command = Command::new(&program);
+                command.arg("-f").arg(file).env("INTERNAL_TOKEN", "x").env("POSTGRES_PASSWORD", "x");
+                command.args(env_file.map(|path| format!("--env-file={}", path.display())));
+                command.args(["config", "--format", "json"]);
+                let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+                assert!(status.success() || env_file.is_some());
+            })
+        });
+        let reference = reference.map_or_else(|| "not run".to_owned(), shown);
+        println!("| {name} | {} | {} | {reference} |", shown(within), shown(process));
+    }
+
+    println!("\n| 10 MB of | refused after | peak memory |");
+    println!("|---|---|---|");
+    for (name, text) in hostile() {
+        let file = folder.join("hostile.yaml");
+        std::fs::write(&file, text).unwrap();
+        let started = Instant::now();
+        let memory = run_child_for_memory(&file);
+        println!("| {name} | {} | {memory} MB |", shown(started.elapsed()));
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+fn load_file(file: &Path, env_file: Option<&Path>) -> (Loaded, Sources) {
+    let mut sources = Sources::default();
+    let mut add = |path: &Path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        sources.add(path.display().to_string(), text)
+    };
+    let files = [add(file)];
+    let env_files: Vec<_> = env_file.map(&mut add).into_iter().collect();
+    let names = generated_variables(&files, &sources);
+    let generated = names.into_iter().map(|name| (name, "made".to_owned())).collect();
+    let request = LoadRequest {
+        files: &files,
+        env_files: &env_files,
+        environment: &BTreeMap::new(),
+        generated: &generated,
+        profiles: &[],
+        project_name: None,
+        project_directory: file.parent().and_then(Path::to_str).unwrap(),
+        reader: &Disk,
+    };
+    (load(&request, &mut sources), sources)
+}
+
+fn child(file: &Path, env_file: Option<&Path>) {
+    let (loaded, _) = load_file(file, env_file);
+    match loaded.project {
+        Some(project) => println!("{}", render::json(&project)),
+        None => {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+            let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap_or(0);
+            println!("{}", kilobytes / 1024);
         }
-        let removes = names
-            .values()
-            .map(|name| docker.remove_container(name, Some(RemoveContainerOptionsBuilder::new().build())));
-        join_all(removes).await.into_iter().for_each(|removed| removed.unwrap());
-        docker.remove_network(&network).await.unwrap();
-        (up, begun.elapsed())
     }
 }
 
-async fn passes(docker: &Docker, container: &str) -> bool {
-    let config = ExecConfig {
-        attach_stdout: Some(true),
-        cmd: Some(["test", "-e", "/tmp/ready"].map(str::to_owned).to_vec()),
-        ..ExecConfig::default()
-    };
-    let run = docker.create_exec(container, config).await.unwrap();
-    if let StartExecResults::Attached { mut output, .. } = docker.start_exec(&run.id, None).await.unwrap() {
-        while output.next().await.is_some() {}
+fn run_child(file: &Path, env_file: Option<&Path>) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(CHILD).arg(file).args(env_file).stdout(Stdio::null());
+    assert!(command.status().unwrap().success());
+}
+
+/// The peak in megabytes.
+fn run_child_for_memory(file: &Path) -> String {
+    let output = Command::new(std::env::current_exe().unwrap()).arg(CHILD).arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn median(times: usize, mut work: impl FnMut()) -> Duration {
+    work();
+    let mut taken: Vec<Duration> = (0..times)
+        .map(|_| {
+            let started = Instant::now();
+            work();
+            started.elapsed()
+        })
+        .collect();
+    taken.sort();
+    taken[times / 2]
+}
+
+fn shown(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1_000.0)
+}
+
+/// A project of so many services that say what services usually say.
+fn generated(services: usize) -> String {
+    let mut text = "name: generated\nx-common: &common { restart: unless-stopped, logging: { driver: json-file, options: { max-size: 10m } } }\nservices:\n".to_owned();
+    for index in 0..services {
+        let before = index.saturating_sub(1);
+        let _infallible = write!(
+            text,
+            "  service-{index}:
+    <<: *common
+    image: registry.example/service-{index}:${{VERSION:-1.{index}}}
+    command: [serve, --port, \"8080\"]
+    environment:
+      NAME: service-{index}
+      LEVEL: ${{LEVEL:-info}}
+      NEXT: http://service-{before}:8080
+      WORKERS: 4
+      DEBUG: false
+    ports: [\"{}:8080\"]
+    volumes: [\"data-{index}:/data\", \"./config/{index}.yaml:/etc/service.yaml:ro\"]
+    networks: [backend]
+    labels: {{ team: t{}, tier: backend }}
+    healthcheck: {{ test: [CMD, wget, -q, http://localhost:8080/health], interval: 10s, timeout: 3s, retries: 5 }}
+    deploy: {{ resources: {{ limits: {{ cpus: '0.50', memory: 256M }} }} }}
+",
+            10_000 + index,
+            index % 10,
+        );
+        if index % 10 != 0 {
+            let _infallible =
+                writeln!(text, "    depends_on: {{ service-{before}: {{ condition: service_healthy }} }}");
+        }
     }
-    docker.inspect_exec(&run.id).await.unwrap().exit_code == Some(0)
+    text.push_str("networks: { backend: { driver: bridge } }\nvolumes:\n");
+    for index in 0..services {
+        let _infallible = writeln!(text, "  data-{index}: {{}}");
+    }
+    text
+}
+
+/// 10 MB each of what could make a loader slow or large.
+fn hostile() -> Vec<(&'static str, String)> {
+    const SIZE: usize = 10 << 20;
+    let repeated = |start: &str, piece: &str| {
+        let mut text = start.to_owned();
+        text.push_str(&piece.repeat((SIZE - start.len()) / piece.len()));
+        text
+    };
+    let keys = |indent: &str, value: &str| {
+        let mut text = String::with_capacity(SIZE + 64);
+        let mut key = 0;
+        while text.len() < SIZE {
+            let _infallible = writeln!(text, "{indent}k{key}: {value}");
+            key += 1;
+        }
+        text
+    };
+    let bomb: String = (1..10)
+        .map(|level| format!("x-{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", ")))
+        .collect();
+    vec![
+        ("unknown attributes", keys("", "1")),
+        ("services that are no mappings", format!("services:\n{}", keys("  ", "1"))),
+        ("services without an image", format!("services:\n{}", keys("  ", "{ restart: always }"))),
+        ("one key again and again", repeated("", "image: a\n")),
+        ("items", repeated("x-a:\n", "- a\n")),
+        ("open brackets", repeated("x-a: ", "[")),
+        ("anchors and aliases of each other", repeated(&format!("x-0: &a0 [a, a]\n{bomb}x-b:\n"), "- *a9\n")),
+        (
+            "aliases of one large text",
+            repeated(&format!("x-a: &a {}\nx-b:\n", "a".repeat(SIZE / 2)), "- *a\n"),
+        ),
+        (
+            "anchors around each other",
+            repeated(
+                &(0..100).map(|level| format!("- &a{level}\n{}", " ".repeat(level + 1))).collect::<String>(),
+                "- a\n",
+            ),
+        ),
+        ("variables that are not set", repeated("services:\n  a:\n    image: ", "$A")),
+        ("defaults of defaults", format!("name: {}", repeated("", "${A:-"))),
+        ("no YAML at all", repeated("", "\u{7f}}{][\"'%@\n")),
+        ("one text without end", repeated("x-a: \"", "\\\\")),
+        ("extensions, which are right", keys("x-", "1")),
+    ]
 }

@@ -25,6 +25,10 @@ impl Files for Disk {
         }
     }
 
+    fn is_directory(&self, path: &str) -> bool {
+        std::path::Path::new(path).is_dir()
+    }
+
     fn follow(&self, path: &str) -> Option<String> {
         std::fs::canonicalize(path).ok()?.to_str().map(str::to_owned)
     }

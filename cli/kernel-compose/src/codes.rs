@@ -79,7 +79,12 @@ codes! {
     SECRET_SHOWN = "K-COMPOSE-033";
     /// No Compose file in this folder or above it.
     NO_FILE = "K-COMPOSE-034";
+    /// A file has more values than can be read.
+    TOO_LARGE = "K-COMPOSE-035";
 }
+
+/// Problems that are told of one load. Where there are more, the rest is as wrong for the same reason.
+pub(crate) const MANY: usize = 1_000;
 
 #[cfg(test)]
 mod tests {

@@ -6,13 +6,13 @@
 mod extends;
 mod include;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use kernel_core::diagnostic::{Code, Diagnostic};
+use kernel_core::diagnostic::{Code, Diagnostic, Label};
 use kernel_core::source::{SourceId, Sources, Span};
 
 use crate::environment::Environment;
-use crate::interpolate::Interpolation;
+use crate::interpolate::{Interpolation, Told};
 use crate::load;
 use crate::merge;
 use crate::normalise::{self, Base, Steps};
@@ -27,13 +27,33 @@ pub struct Combiner<'a> {
     pub reader: &'a dyn Files,
     /// Gets the texts of the other files.
     pub sources: &'a mut Sources,
-    /// Variables that were told to have no value.
-    pub told: &'a mut BTreeSet<String>,
+    /// What was told of variables so far.
+    pub told: &'a mut Told,
     /// What was found.
     pub diagnostics: &'a mut Vec<Diagnostic>,
+    /// Where each file was named that was read on the way.
+    pub named_at: &'a mut BTreeMap<SourceId, Span>,
     /// The files that are being included, outermost first.
     pub including: Vec<String>,
 }
+
+/// Adds to each problem in a file that another one named where it was named, and so on up to the project's own files.
+pub fn tell_chains(named_at: &BTreeMap<SourceId, Span>, diagnostics: &mut [Diagnostic]) {
+    for diagnostic in diagnostics {
+        let Some(mut source) = diagnostic.labels.first().map(|label| label.span.source) else { continue };
+        for _ in 0..CHAIN {
+            let Some(place) = named_at.get(&source) else { break };
+            if diagnostic.labels.iter().any(|label| label.span == *place) {
+                break;
+            }
+            diagnostic.labels.push(Label { span: *place, text: "brought in here".to_owned() });
+            source = place.source;
+        }
+    }
+}
+
+/// Files that are told of a chain.
+const CHAIN: usize = 8;
 
 /// What the documents of a project come to.
 pub struct Combined {
@@ -61,11 +81,18 @@ impl Combiner<'_> {
             };
             let merged = merge::merge(former, document, self.diagnostics);
             let mut tree = merge::settle(merged)?;
-            tree = normalise::file(tree, base, Steps::Check, self.diagnostics);
+            tree = self.normalised(tree, base, Steps::Check);
             load::obsolete_version(&mut tree, self.diagnostics);
             result = Some(Combined { tree, declared });
         }
         result
+    }
+
+    fn normalised(&mut self, tree: Node, base: Base<'_>, steps: Steps) -> Node {
+        match self.environment {
+            Some(_) => normalise::file(tree, base, steps, self.diagnostics),
+            None => normalise::templates(tree, base, steps, self.sources, self.diagnostics),
+        }
     }
 
     /// What is wrong with the merge is told where the checked trees are merged.
@@ -98,7 +125,11 @@ impl Combiner<'_> {
 
     fn text(&mut self, path: &str, place: Span, code: Code) -> Option<SourceId> {
         let reason = match self.reader.read(path) {
-            FileText::Text(text) => return Some(self.sources.add(path, text)),
+            FileText::Text(text) => {
+                let source = self.sources.add(path, text);
+                self.named_at.insert(source, place);
+                return Some(source);
+            }
             FileText::Missing => "there is no such file".to_owned(),
             FileText::Unreadable(reason) => reason,
         };

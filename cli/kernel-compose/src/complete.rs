@@ -7,11 +7,30 @@ use crate::environment::Environment;
 use crate::request::Skip;
 use crate::tree::{Entry, Mapping, Node, Value};
 
+/// How far a file has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Variables are not filled in: it is only printed.
+    Templates,
+    /// Everything is known.
+    Values,
+}
+
 /// Completes a normalised file.
-pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &Environment, skip: Skip) {
+pub fn complete(
+    tree: &mut Node,
+    project: &str,
+    directory: &str,
+    environment: &Environment,
+    skip: Skip,
+    stage: Stage,
+) {
     let span = tree.span;
     let Value::Mapping(top) = &mut tree.value else { return };
-    top.set("name", span, Node::text(project, span));
+    let typed = stage == Stage::Values;
+    if typed || !skip.normalization {
+        top.set("name", span, Node::text(project, span));
+    }
     let mut default_used = false;
     if let Some(Value::Mapping(services)) = top.get_mut("services").map(|node| &mut node.value) {
         for Entry { value, .. } in services.iter_mut() {
@@ -19,8 +38,11 @@ pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &E
                 let directory = if skip.paths { "." } else { directory };
                 let mut stage = Service { service, span: value.span, directory, environment };
                 stage.context();
-                stage.deploy();
+                stage.deploy(typed);
                 stage.references();
+                if !skip.consistency {
+                    stage.scale();
+                }
                 if skip.normalization {
                     stage.named_dependencies();
                 } else {
@@ -42,12 +64,15 @@ pub fn complete(tree: &mut Node, project: &str, directory: &str, environment: &E
     for kind in ["networks", "volumes", "secrets", "configs"] {
         if let Some(Value::Mapping(resources)) = top.get_mut(kind).map(|node| &mut node.value) {
             let name = Some(project).filter(|_| !skip.normalization);
-            resources.iter_mut().for_each(|entry| resource(entry, kind, name));
+            resources.iter_mut().for_each(|entry| resource(entry, kind, name, typed));
         }
     }
 }
 
-fn resource(entry: &mut Entry, kind: &str, project: Option<&str>) {
+fn resource(entry: &mut Entry, kind: &str, project: Option<&str>, typed: bool) {
+    if entry.value.is_null() && project.is_none() && !typed {
+        return;
+    }
     let span = entry.key_span;
     if entry.value.is_null() {
         entry.value = Node::new(Value::Mapping(Mapping::default()), span);
@@ -61,7 +86,7 @@ fn resource(entry: &mut Entry, kind: &str, project: Option<&str>) {
         let name = if external { entry.key.clone() } else { format!("{project}_{}", entry.key) };
         resource.set("name", span, Node::text(name, span));
     }
-    if kind == "networks" && resource.get("ipam").is_none() {
+    if typed && kind == "networks" && resource.get("ipam").is_none() {
         resource.set("ipam", span, Node::new(Value::Mapping(Mapping::default()), span));
     }
 }
@@ -108,9 +133,9 @@ impl Service<'_> {
         }
     }
 
-    fn deploy(&mut self) {
+    fn deploy(&mut self, typed: bool) {
         if let Some(Node { value: Value::Mapping(deploy), span, .. }) = self.service.get_mut("deploy") {
-            for key in ["placement", "resources"] {
+            for key in ["placement", "resources"].into_iter().filter(|_| typed) {
                 if deploy.get(key).is_none() {
                     deploy.push(key.to_owned(), *span, Node::new(Value::Mapping(Mapping::default()), *span));
                 }
@@ -124,7 +149,19 @@ impl Service<'_> {
             }
         }
         device_counts(self.service.get_mut("gpus"));
-        self.hooks();
+        if typed {
+            self.hooks();
+        }
+    }
+
+    /// The number of containers stands in both places, where there is one for it.
+    fn scale(&mut self) {
+        let Some(scale) = self.service.get("scale").cloned() else { return };
+        if let Some(Node { value: Value::Mapping(deploy), span, .. }) = self.service.get_mut("deploy")
+            && deploy.get("replicas").is_none()
+        {
+            deploy.push("replicas".to_owned(), *span, scale);
+        }
     }
 
     /// Commands that run on a change have no command when there are none.

@@ -126,7 +126,7 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn run(&mut self) {
-        let here = self.options.working_directory.clone();
+        let here = self.here();
         self.found.environment.entry("PWD".to_owned()).or_insert_with(|| here.clone());
         if let Some(platform) = self.platform() {
             return self.run_platform(platform);
@@ -169,6 +169,11 @@ impl Stage<'_> {
         self.profiles_and_name(&environment);
     }
 
+    /// The directory of the command, without a slash at its end.
+    fn here(&self) -> String {
+        path::clean(&self.options.working_directory)
+    }
+
     /// The platform, where its defaults hold.
     fn platform(&self) -> Option<Platform> {
         let platform = self.options.platform.clone()?;
@@ -208,7 +213,7 @@ impl Stage<'_> {
 
     /// `--project-directory`, else the directory of the first file, else the one of the command.
     fn directory(&self, files: &[String]) -> String {
-        let here = &self.options.working_directory;
+        let here = &self.here();
         if let Some(directory) = self.options.project_directory.as_deref().filter(|text| !text.is_empty()) {
             return path::absolute(here, directory);
         }
@@ -218,7 +223,7 @@ impl Stage<'_> {
 
     /// The env files that an option or a variable names.
     fn named_env_files(&self) -> Vec<String> {
-        let here = &self.options.working_directory;
+        let here = &self.here();
         let listed = self.options.environment.get("COMPOSE_ENV_FILES").map_or("", String::as_str);
         let listed: Vec<String> =
             listed.split(',').filter(|file| !file.is_empty()).map(str::to_owned).collect();
@@ -275,7 +280,7 @@ impl Stage<'_> {
     }
 
     fn compose_files(&mut self, given: &[String], directory: &str, environment: &Environment) -> Vec<String> {
-        let here = self.options.working_directory.clone();
+        let here = self.here();
         let place = |file: &str| if file == "-" { file.to_owned() } else { path::absolute(&here, file) };
         if !given.is_empty() {
             return given.iter().map(|file| place(file)).collect();

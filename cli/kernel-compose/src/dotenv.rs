@@ -33,7 +33,7 @@ pub fn parse(
     values: &mut Values,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut reader = Reader { source, text, at: 0, lookup, values, diagnostics };
+    let mut reader = Reader { source, text, at: 0, bytes: 0, lookup, values, diagnostics };
     if text.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
@@ -66,17 +66,25 @@ pub fn parse_raw(
             trimmed.split_once('=').map_or((trimmed, None), |(name, value)| (name, Some(value)));
         let span = Span { source, start: begin, end: begin + trimmed.len() };
         if name.is_empty() || name.contains([' ', '\t']) {
-            diagnostics.push(problem("a name has no spaces and is not empty", span, "write `NAME=value`"));
+            if diagnostics.len() < codes::MANY {
+                let help = "write `NAME=value`";
+                diagnostics.push(problem("a name has no spaces and is not empty", span, help));
+            }
         } else if let Some(value) = value.map(str::to_owned).or_else(|| lookup(name)) {
             values.insert(name.to_owned(), Entry { value, span });
         }
     }
 }
 
+/// Bytes that all values of a file may have together.
+const LARGEST: usize = 32 << 20;
+
 struct Reader<'a> {
     source: SourceId,
     text: &'a str,
     at: usize,
+    /// Bytes of all values after expansion.
+    bytes: usize,
     lookup: &'a Lookup<'a>,
     values: &'a mut Values,
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -166,9 +174,16 @@ impl Reader<'_> {
         Some((self.text.len() - self.at, End::File))
     }
 
+    /// Takes a problem up, unless there are more than anybody reads.
+    fn tell(&mut self, problem: Diagnostic) {
+        if self.diagnostics.len() < codes::MANY {
+            self.diagnostics.push(problem);
+        }
+    }
+
     fn bad_name(&mut self, reason: &str, place: Span) {
         let help = "write `NAME=value`; names have letters, digits and `_ . - [ ]`";
-        self.diagnostics.push(problem(reason, place, help));
+        self.tell(problem(reason, place, help));
     }
 
     fn skip_line(&mut self) {
@@ -223,7 +238,7 @@ impl Reader<'_> {
         self.skip_line();
         let span = self.span(open, self.at);
         let help = format!("close it with `{quote}`");
-        self.diagnostics.push(problem("a quote is opened and never closed", span, &help));
+        self.tell(problem("a quote is opened and never closed", span, &help));
         // What follows would be read from the middle of a text.
         self.at = self.text.len();
         None
@@ -234,7 +249,15 @@ impl Reader<'_> {
             (self.lookup)(name).or_else(|| self.values.get(name).map(|entry| entry.value.clone()))
         };
         match template::fill(text, &lookup) {
-            Ok(filled) => Some(filled.text),
+            Ok(filled) if self.bytes + filled.text.len() > LARGEST => {
+                self.tell(problem("its values become too long", span, "use shorter values"));
+                self.at = self.text.len();
+                None
+            }
+            Ok(filled) => {
+                self.bytes += filled.text.len();
+                Some(filled.text)
+            }
             Err(error) => {
                 let (range, reason) = match error {
                     Problem::Format { range, reason } => {
@@ -254,7 +277,7 @@ impl Reader<'_> {
                     span
                 };
                 let help = "write `$$` for a dollar sign that means itself";
-                self.diagnostics.push(problem(&reason, place, help));
+                self.tell(problem(&reason, place, help));
                 None
             }
         }

@@ -1,5 +1,6 @@
 //! Fills in the variables of every value of a tree. Keys are never touched.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -19,11 +20,23 @@ pub struct Interpolation<'a> {
     pub environment: &'a Environment,
     /// For places inside a scalar.
     pub sources: &'a Sources,
-    /// Variables that were told to have no value.
-    pub told: &'a mut BTreeSet<String>,
+    /// What the load came to so far.
+    pub told: &'a mut Told,
     /// What was found.
     pub diagnostics: &'a mut Vec<Diagnostic>,
 }
+
+/// What one load remembers of all its interpolations.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Variables that were told to have no value.
+    unset: BTreeSet<String>,
+    /// Bytes of all texts that something was filled into.
+    bytes: usize,
+}
+
+/// Bytes that all texts of a load may have together after variables were filled in.
+const LARGEST: usize = 64 << 20;
 
 impl Interpolation<'_> {
     /// Fills in every value below `node`.
@@ -39,16 +52,36 @@ impl Interpolation<'_> {
     }
 
     fn scalar(&mut self, scalar: &mut Scalar, span: Span) {
+        if self.diagnostics.len() >= codes::MANY || self.told.bytes > LARGEST {
+            return;
+        }
         let template = scalar.text().to_owned();
-        let lookup = |name: &str| self.environment.get(name).map(str::to_owned);
+        let secret = Cell::new(false);
+        let lookup = |name: &str| {
+            secret.set(secret.get() || self.environment.is_secret(name));
+            self.environment.get(name).map(str::to_owned)
+        };
         match template::fill(&template, &lookup) {
+            Ok(filled) if self.told.bytes + filled.text.len() > LARGEST => {
+                self.told.bytes = usize::MAX / 2;
+                self.diagnostics.push(
+                    Diagnostic::error(
+                        codes::TOO_LARGE,
+                        "with all variables filled in the texts become too long",
+                    )
+                    .at(span, "this one is not filled in")
+                    .help("use shorter values"),
+                );
+            }
             Ok(filled) => {
+                self.told.bytes += filled.text.len();
                 for (name, range) in filled.unset {
-                    let place = self.place(&template, span, &range);
-                    self.unset(name, place);
+                    if self.told.unset.insert(name.clone()) {
+                        let place = self.place(&template, span, &range);
+                        self.unset(&name, place);
+                    }
                 }
-                let secret = filled.used.iter().any(|(name, _)| self.environment.is_secret(name));
-                *scalar = if secret {
+                *scalar = if secret.get() {
                     Scalar::with_secret(filled.text, &template)
                 } else {
                     Scalar::quoted(filled.text)
@@ -76,11 +109,8 @@ impl Interpolation<'_> {
         }
     }
 
-    fn unset(&mut self, name: String, place: Span) {
-        if !self.told.insert(name.clone()) {
-            return;
-        }
-        let help = format!("{}, or give a default: `${{{name}:-…}}`", self.how_to_set(&name));
+    fn unset(&mut self, name: &str, place: Span) {
+        let help = format!("{}, or give a default: `${{{name}:-…}}`", self.how_to_set(name));
         self.diagnostics.push(
             Diagnostic::warning(
                 codes::VARIABLE_UNSET,

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel_core::diagnostic::{Diagnostic, Severity};
-use kernel_core::source::{SourceId, Sources};
+use kernel_core::source::{SourceId, Sources, Span};
 
 use crate::codes;
+use crate::complete::Stage;
 use crate::environment::Environment;
+use crate::interpolate::Told;
 use crate::normalise::{self, Base, Steps};
 use crate::project::{self, Project};
 use crate::request::{Files, LoadOptions, LoadRequest, Loaded, Skip};
@@ -26,7 +28,9 @@ pub fn load(request: &LoadRequest<'_>, sources: &mut Sources) -> Loaded {
 pub fn load_with(request: &LoadRequest<'_>, options: &LoadOptions<'_>, sources: &mut Sources) -> Loaded {
     let mut diagnostics = Vec::new();
     let mut environment = environment(request, sources, &mut diagnostics);
-    let project = run(request, options, &mut environment, sources, &mut diagnostics);
+    let mut named_at = BTreeMap::new();
+    let project = run(request, options, &mut environment, &mut named_at, sources, &mut diagnostics);
+    combine::tell_chains(&named_at, &mut diagnostics);
     finish(project, &environment, diagnostics)
 }
 
@@ -60,22 +64,25 @@ pub fn templates(
     let directory = request.project_directory;
     let name = name::find(request.project_name, &documents, directory, &environment, &mut diagnostics);
     let base = base(request);
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
+    let mut named_at = BTreeMap::new();
     let mut combiner = combine::Combiner {
         environment: None,
         reader: request.reader,
         sources,
         told: &mut told,
         diagnostics: &mut diagnostics,
+        named_at: &mut named_at,
         including: Vec::new(),
     };
     let combined = combiner.documents(documents, base);
     let tree = combined.map(|combined| {
         let steps = if skip.paths { Steps::Check } else { Steps::Paths };
-        let mut tree = normalise::file(combined.tree, base, steps, &mut diagnostics);
-        complete::complete(&mut tree, &name, directory, &environment, skip);
+        let mut tree = normalise::templates(combined.tree, base, steps, sources, &mut diagnostics);
+        complete::complete(&mut tree, &name, directory, &environment, skip, Stage::Templates);
         tree
     });
+    combine::tell_chains(&named_at, &mut diagnostics);
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     (tree.filter(|_| !failed), diagnostics)
 }
@@ -84,6 +91,11 @@ pub fn templates(
 /// a value for each that has none and hands them to [`load`].
 #[must_use]
 pub fn generated_variables(files: &[SourceId], sources: &Sources) -> Vec<String> {
+    // Most projects have none, which shows without reading them.
+    let named = |file: &SourceId| sources.get(*file).is_some_and(|source| source.text.contains("x-kernel"));
+    if !files.iter().any(named) {
+        return Vec::new();
+    }
     let mut ignored = Vec::new();
     generated(&documents(files, sources, &mut ignored))
 }
@@ -127,6 +139,7 @@ fn run(
     request: &LoadRequest<'_>,
     options: &LoadOptions<'_>,
     environment: &mut Environment,
+    named_at: &mut BTreeMap<SourceId, Span>,
     sources: &mut Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Project> {
@@ -137,7 +150,7 @@ fn run(
     environment.set("COMPOSE_PROJECT_NAME", &name);
     let environment = &*environment;
 
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
     let base = base(request);
     let mut combiner = combine::Combiner {
         environment: Some(environment),
@@ -145,6 +158,7 @@ fn run(
         sources,
         told: &mut told,
         diagnostics,
+        named_at,
         including: Vec::new(),
     };
     let combine::Combined { tree, declared } = combiner.documents(documents, base)?;
@@ -157,7 +171,7 @@ fn run(
     let steps = if skip.paths { Steps::Units } else { Steps::All };
     let mut model = normalise::file(tree, base, steps, diagnostics);
     validate::model(&model, diagnostics);
-    complete::complete(&mut model, &name, directory, environment, skip);
+    complete::complete(&mut model, &name, directory, environment, skip, Stage::Values);
     if !skip.paths {
         follow_links(&mut model, request.reader);
     }

@@ -22,8 +22,10 @@ pub fn find(
         }
         return name.to_owned();
     }
-    let written =
-        documents.iter().rev().find_map(|document| document.get("name").filter(|name| !name.is_null()));
+    let written = documents.iter().rev().find_map(|document| {
+        // An empty one is none; one that becomes empty is a mistake.
+        document.get("name").filter(|name| !name.is_null() && name.as_text() != Some(""))
+    });
     let lookup = |name: &str| environment.get(name).map(str::to_owned);
     let from_file = written.and_then(Node::as_text).and_then(|text| template::fill(text, &lookup).ok());
     let source = from_file

@@ -13,7 +13,7 @@ pub mod units;
 mod value;
 
 use kernel_core::diagnostic::{Code, Diagnostic};
-use kernel_core::source::Span;
+use kernel_core::source::{Sources, Span};
 
 use crate::codes;
 use crate::place::Place;
@@ -53,6 +53,32 @@ pub fn file(tree: Node, base: Base<'_>, steps: Steps, diagnostics: &mut Vec<Diag
     if matches!(steps, Steps::Paths | Steps::All) {
         bound_volumes(&mut tree, base);
     }
+    tree
+}
+
+/// The same of a file whose variables are not filled in. What is wrong stays, and where a variable stands nothing is wrong:
+/// only its value would say.
+pub fn templates(
+    tree: Node,
+    base: Base<'_>,
+    steps: Steps,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node {
+    let before = tree.clone();
+    let mut found = Vec::new();
+    let mut normaliser =
+        Normaliser { base, steps, lenient: true, place: Place::default(), diagnostics: &mut found };
+    let mut tree = normaliser.node(tree, Shape::Object(schema::TOP)).unwrap_or(before);
+    if steps != Steps::Check {
+        bound_volumes(&mut tree, base);
+    }
+    let is_template = |problem: &Diagnostic| {
+        let span = problem.labels.first().map(|label| label.span);
+        let text = span.and_then(|span| sources.get(span.source)?.text.get(span.start..span.end));
+        text.is_some_and(|text| text.contains('$'))
+    };
+    diagnostics.extend(found.into_iter().filter(|problem| !is_template(problem)));
     tree
 }
 
@@ -277,7 +303,15 @@ impl Normaliser<'_> {
         Some(node)
     }
 
+    /// Whether there are more problems than anybody reads.
+    fn is_full(&self) -> bool {
+        self.diagnostics.len() >= codes::MANY
+    }
+
     fn bad_name(&mut self, key: &str, span: Span) {
+        if self.is_full() {
+            return;
+        }
         let place = if self.place.is_top() { String::new() } else { format!("{}: ", self.place) };
         self.diagnostics.push(
             Diagnostic::error(codes::UNKNOWN_ATTRIBUTE, format!("{place}`{key}` can't be a name here"))
@@ -287,6 +321,9 @@ impl Normaliser<'_> {
     }
 
     fn repeated(&mut self, text: &str, again: Span, first: Span) -> Option<Node> {
+        if self.is_full() {
+            return None;
+        }
         self.diagnostics.push(
             Diagnostic::error(codes::DUPLICATE, format!("{}: `{text}` stands twice", self.place))
                 .at(again, "again here")
@@ -297,6 +334,9 @@ impl Normaliser<'_> {
     }
 
     fn unknown(&mut self, key: &str, span: Span, table: &'static [Attribute]) {
+        if self.is_full() {
+            return;
+        }
         let known = || table.iter().map(|attribute| attribute.name).filter(|name| !name.starts_with("x-"));
         let (code, owner): (Code, &str) = if self.place.as_str().contains("x-kernel") {
             (codes::KERNEL_EXTENSION, "`kernel`")
@@ -320,6 +360,9 @@ impl Normaliser<'_> {
     }
 
     fn wrong_shape(&mut self, node: &Node, wanted: &str) -> Option<Node> {
+        if self.is_full() {
+            return None;
+        }
         let message = format!("{}: {wanted} is wanted, and this is {}", self.place, node.describe());
         self.diagnostics.push(
             Diagnostic::error(codes::WRONG_SHAPE, message)
@@ -330,6 +373,9 @@ impl Normaliser<'_> {
     }
 
     fn bad_value(&mut self, span: Span, message: &str, label: &str, help: &str) -> Option<Node> {
+        if self.is_full() {
+            return None;
+        }
         let message = format!("{}: {message}", self.place);
         self.diagnostics.push(Diagnostic::error(codes::BAD_VALUE, message).at(span, label).help(help));
         None

@@ -16,6 +16,12 @@ use crate::tree::{Mapping, Node, Plain, Scalar, Tag, Value};
 const ALIAS_BUDGET: usize = 50_000;
 /// How deep a document may be, aliases included.
 const DEPTH: usize = 128;
+/// Nodes that one text may have: far more than any project has, and few enough to be read at once.
+const NODES: usize = 500_000;
+/// Nodes that the anchors of one document may mark together. A node counts once for each anchor around it.
+const ANCHORED: usize = 500_000;
+/// Bytes of a text that count as one node, so that a few large texts can't be copied without limit either.
+const NODE_BYTES: usize = 64;
 
 /// The documents of a text. A document with a problem may lack the part that has it, never more.
 pub fn parse(source: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Vec<Node> {
@@ -23,13 +29,20 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Vec<Diagnostic>) ->
     let mut builder = Builder::new(source, text, diagnostics);
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
-            Ok((event, range)) => builder.event(event, &range),
+            Ok((event, range)) => {
+                builder.event(event, &range);
+                if builder.nodes > NODES {
+                    builder.too_large(&range);
+                    break;
+                }
+            }
             Err(error) => {
                 builder.syntax_error(&error);
                 break;
             }
         }
     }
+    builder.tabs();
     builder.documents
 }
 
@@ -38,9 +51,13 @@ struct Builder<'a> {
     text: &'a str,
     diagnostics: &'a mut Vec<Diagnostic>,
     documents: Vec<Node>,
+    /// Where tabs at the start of a line are a part of something: texts, and what stands between brackets.
+    inside: Vec<std::ops::Range<usize>>,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchor>,
     copied: usize,
+    anchored: usize,
+    nodes: usize,
     told: bool,
 }
 
@@ -82,11 +99,61 @@ impl<'a> Builder<'a> {
             text,
             diagnostics,
             documents: Vec::new(),
+            inside: Vec::new(),
             stack: Vec::new(),
             anchors: HashMap::new(),
             copied: 0,
+            anchored: 0,
+            nodes: 0,
             told: false,
         }
+    }
+
+    /// A line that starts with a tab and says nothing is refused by the reference, like one that says something.
+    fn tabs(&mut self) {
+        if !self.text.contains('\t') {
+            return;
+        }
+        self.inside.sort_by_key(|range| range.start);
+        let (mut start, mut next, mut covered) = (0, 0, 0);
+        for line in self.text.split_inclusive('\n') {
+            let spaces = line.len() - line.trim_start_matches(' ').len();
+            let rest = line[spaces..].trim_start();
+            let at = start + spaces;
+            start += line.len();
+            if !line[spaces..].starts_with('\t') || !(rest.is_empty() || rest.starts_with('#')) {
+                continue;
+            }
+            while let Some(range) = self.inside.get(next).filter(|range| range.start <= at) {
+                covered = covered.max(range.end);
+                next += 1;
+            }
+            if at >= covered {
+                let span = self.clamp(at, at + 1);
+                self.tell(
+                    Diagnostic::error(codes::SYNTAX, "this is not YAML: a line starts with a tab")
+                        .at(span, "a tab")
+                        .help("indent with spaces"),
+                );
+            }
+        }
+    }
+
+    /// Takes a problem up, unless there are more than anybody reads.
+    fn tell(&mut self, problem: Diagnostic) {
+        if self.diagnostics.len() < codes::MANY {
+            self.diagnostics.push(problem);
+        }
+    }
+
+    fn too_large(&mut self, range: &Range) {
+        let span = self.span(range);
+        self.documents.clear();
+        self.diagnostics.push(
+            Diagnostic::error(codes::TOO_LARGE, format!("the file has more than {NODES} values"))
+                .at(span, "not read any further")
+                .help("divide it into several files, each with its own part of the services"),
+        );
     }
 
     fn event(&mut self, event: Event<'_>, range: &Range) {
@@ -94,10 +161,12 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(..) => {
                 self.anchors.clear();
                 self.copied = 0;
+                self.anchored = 0;
                 self.told = false;
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let span = self.span(range);
+                self.inside.push(span.start..span.end);
                 if style == ScalarStyle::Plain
                     && text.contains('?')
                     && self.stack.last().is_some_and(|frame| frame.flow)
@@ -138,7 +207,7 @@ impl<'a> Builder<'a> {
             Event::UnresolvedAlias(name) => {
                 let span = self.span(range);
                 let message = format!("the alias `*{name}` names no anchor");
-                self.diagnostics.push(
+                self.tell(
                     Diagnostic::error(codes::ALIAS, message)
                         .at(span, "no such anchor before this place")
                         .help(format!(
@@ -153,7 +222,7 @@ impl<'a> Builder<'a> {
 
     /// Between brackets the reference takes a question mark for the start of a key.
     fn question_mark(&mut self, text: &str, span: Span) {
-        self.diagnostics.push(
+        self.tell(
             Diagnostic::error(codes::SYNTAX, "a `?` between brackets or braces has to be in quotes")
                 .at(span, "the start of a key")
                 .help(format!("put it in quotes: \"{text}\"")),
@@ -170,7 +239,7 @@ impl<'a> Builder<'a> {
         for (index, byte) in written.bytes().enumerate() {
             if escaped && byte == b'/' {
                 let start = span.start + index - 1;
-                self.diagnostics.push(
+                self.tell(
                     Diagnostic::error(codes::SYNTAX, "a slash is not escaped")
                         .at(Span { start, end: start + 2, ..span }, "no such escape")
                         .help("write `/`"),
@@ -192,7 +261,7 @@ impl<'a> Builder<'a> {
         if !fits {
             let message =
                 format!("`{}` is {}, and its tag says something else", scalar.text(), scalar.describe());
-            self.diagnostics.push(
+            self.tell(
                 Diagnostic::error(codes::TAG, message).at(span, "not of that type").help("take the tag out"),
             );
         }
@@ -219,6 +288,9 @@ impl<'a> Builder<'a> {
             _ => self.span(range).end,
         };
         let span = self.line(frame.start, end);
+        if frame.flow {
+            self.inside.push(frame.start..end);
+        }
         let value = match frame.kind {
             Kind::Sequence(items) => Value::Sequence(items),
             Kind::Mapping { mut mapping, merges, .. } => {
@@ -233,8 +305,20 @@ impl<'a> Builder<'a> {
 
     /// Puts a finished node where it belongs.
     fn close(&mut self, node: Node, height: usize, anchor: usize) {
+        self.nodes += 1;
         if anchor != 0 {
-            self.anchors.insert(anchor, Anchor { size: size(&node), node: node.clone(), height });
+            let size = size(&node);
+            self.anchored += size;
+            if self.anchored <= ANCHORED {
+                self.anchors.insert(anchor, Anchor { size, node: node.clone(), height });
+            } else if !self.told {
+                self.told = true;
+                self.tell(
+                    Diagnostic::error(codes::ALIAS, "the anchors of this document mark too much")
+                        .at(node.span, "this anchor is not kept")
+                        .help("take out anchors around anchors that no alias names"),
+                );
+            }
         }
         let Some(frame) = self.stack.last_mut() else {
             self.documents.push(node);
@@ -249,7 +333,7 @@ impl<'a> Builder<'a> {
                     let place = node.span;
                     *key = read_key(node, self.diagnostics);
                     if matches!(key, Key::Merge) && !seen.insert("<<".to_owned()) {
-                        self.diagnostics.push(
+                        self.tell(
                             Diagnostic::error(codes::DUPLICATE_KEY, "`<<` stands twice in one mapping")
                                 .at(place, "again here")
                                 .help("name all in one list: `<<: [*a, *b]`"),
@@ -271,7 +355,7 @@ impl<'a> Builder<'a> {
                         if let Some(first) = mapping.entry(&name) {
                             problem = problem.at(first.key_span, "first here");
                         }
-                        self.diagnostics.push(problem);
+                        self.tell(problem);
                     }
                 }
             },
@@ -298,7 +382,7 @@ impl<'a> Builder<'a> {
         if let Some(message) = problem {
             if !self.told {
                 self.told = true;
-                self.diagnostics.push(
+                self.tell(
                     Diagnostic::error(codes::ALIAS, message).at(span, "this alias is not followed").help(
                         format!("write the value out; aliases may copy {ALIAS_BUDGET} values, {DEPTH} deep"),
                     ),
@@ -322,7 +406,7 @@ impl<'a> Builder<'a> {
                     self.merge_key(mapping, item);
                 }
             }
-            _ => self.diagnostics.push(
+            _ => self.tell(
                 Diagnostic::error(codes::MERGE_KEY, "`<<` takes a mapping or a list of mappings")
                     .at(merged.span, merged.describe())
                     .help("name an anchor that marks a mapping: `<<: *name`"),
@@ -335,7 +419,7 @@ impl<'a> Builder<'a> {
             ("!", "reset") => return Some(Tag::Reset),
             ("!", "override") => return Some(Tag::Override),
             _ if tag.handle().starts_with("tag:yaml.org,2002:") || tag.suffix().is_empty() => {}
-            _ => self.diagnostics.push(
+            _ => self.tell(
                 Diagnostic::warning(codes::TAG, format!("the tag `{tag}` means nothing in a Compose file"))
                     .at(span, "taken without its tag")
                     .help("the tags of Compose are `!reset` and `!override`"),
@@ -347,7 +431,7 @@ impl<'a> Builder<'a> {
     fn syntax_error(&mut self, error: &ScanError) {
         let start = error.marker().byte_offset().unwrap_or(self.text.len());
         let span = self.clamp(start, start + 1);
-        self.diagnostics.push(
+        self.tell(
             Diagnostic::error(codes::SYNTAX, format!("this is not YAML: {}", error.info()))
                 .at(span, "the parser stopped here"),
         );
@@ -381,9 +465,12 @@ impl<'a> Builder<'a> {
 
 fn size(node: &Node) -> usize {
     1 + match &node.value {
+        Value::Null => 0,
+        Value::Scalar(scalar) => scalar.text().len() / NODE_BYTES,
         Value::Sequence(items) => items.iter().map(size).sum(),
-        Value::Mapping(mapping) => mapping.iter().map(|entry| size(&entry.value)).sum(),
-        _ => 0,
+        Value::Mapping(mapping) => {
+            mapping.iter().map(|entry| entry.key.len() / NODE_BYTES + size(&entry.value)).sum()
+        }
     }
 }
 

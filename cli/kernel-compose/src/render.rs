@@ -133,8 +133,9 @@ impl Form {
     /// limits in its YAML.
     fn entry(&self, node: &Node, shape: Shape) -> Json {
         match shape {
-            Shape::Short(Short::Ulimit, _) if node.as_text() == Some("0") && self.extensions => {
-                serde_json::json!({ "hard": 0, "soft": 0 })
+            Shape::Short(Short::Ulimit, _) if self.extensions && is_no_number_but_zero(node) => {
+                let limit = |name| node.get(name).map_or(Json::from(0), |node| self.plain(node));
+                serde_json::json!({ "hard": limit("hard"), "soft": limit("soft") })
             }
             Shape::Short(Short::Ulimit, _) if node.as_text() == Some("0") => Json::Object(Map::new()),
             _ => self.shaped(node, shape),
@@ -238,6 +239,11 @@ impl Form {
             Plain::Timestamp => Json::String(timestamp(scalar.text())),
         }
     }
+}
+
+/// Whether a limit is printed as two numbers: it is two, or none.
+fn is_no_number_but_zero(node: &Node) -> bool {
+    node.as_text().is_none_or(|text| text == "0")
 }
 
 /// A date as the reference prints it.

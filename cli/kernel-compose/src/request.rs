@@ -59,6 +59,12 @@ pub trait Files {
     /// Reads the file at an absolute path.
     fn read(&self, path: &str) -> FileText;
 
+    /// Whether there is a directory at an absolute path. Where nobody can know, it is taken for one.
+    fn is_directory(&self, path: &str) -> bool {
+        let _ = path;
+        true
+    }
+
     /// Where the links on the way lead that an absolute path goes; nothing when there are none.
     fn follow(&self, path: &str) -> Option<String> {
         let _ = path;

@@ -13,11 +13,15 @@ pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 pub struct Filled {
     /// The text with every variable replaced.
     pub text: String,
-    /// Every variable that was looked up, with its place in the template.
-    pub used: Vec<(String, Range<usize>)>,
-    /// Variables that had neither value nor default.
+    /// Variables that had neither value nor default, at most [`UNSET`] of them.
     pub unset: Vec<(String, Range<usize>)>,
 }
+
+/// Variables without value that are remembered of one template.
+const UNSET: usize = 1_000;
+
+/// Bytes that values may add to one template.
+const GROWTH: usize = 1 << 20;
 
 /// Why a template can't be filled in.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,6 +134,9 @@ impl Filler<'_> {
             };
             text.push_str(&rest[..dollar]);
             at += dollar;
+            if text.len() > self.template.len() + GROWTH {
+                return Err(Problem::Format { range: at..at + 1, reason: "the text becomes too long" });
+            }
             let after = &self.template[at + 1..end];
             if after.starts_with('$') {
                 text.push('$');
@@ -152,16 +159,12 @@ impl Filler<'_> {
     }
 
     fn plain(&mut self, name: &str, range: Range<usize>) -> String {
-        let found = self.look(name, range.clone());
-        found.unwrap_or_else(|| {
-            self.filled.unset.push((name.to_owned(), range));
+        (self.lookup)(name).unwrap_or_else(|| {
+            if self.filled.unset.len() < UNSET {
+                self.filled.unset.push((name.to_owned(), range));
+            }
             String::new()
         })
-    }
-
-    fn look(&mut self, name: &str, range: Range<usize>) -> Option<String> {
-        self.filled.used.push((name.to_owned(), range));
-        (self.lookup)(name)
     }
 
     fn value(&mut self, at: usize, braced: &Braced, depth: usize) -> Result<String, Problem> {
@@ -177,7 +180,7 @@ impl Filler<'_> {
         // value in it is not.
         let unset = self.filled.unset.len();
         let argument = self.part(braced.argument.start, braced.argument.end, depth + 1)?;
-        let found = self.look(&name, range.clone());
+        let found = (self.lookup)(&name);
         // With a colon an empty value counts as unset.
         let present = found.filter(|value| !braced.operator.starts_with(':') || !value.is_empty());
         match (braced.operator.trim_start_matches(':'), present) {

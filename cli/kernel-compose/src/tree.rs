@@ -1,6 +1,10 @@
 //! The untyped tree: every value knows its file and its bytes, and keeps what merging and decoding need to know about
 //! how it was written.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
+
 use kernel_core::source::Span;
 
 mod scalar;
@@ -41,10 +45,15 @@ pub enum Tag {
 }
 
 /// A mapping in the order written, each key once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Mapping {
     entries: Vec<Entry>,
+    /// Where the keys of a large mapping are; made when it is first asked.
+    index: OnceLock<HashMap<String, usize>>,
 }
+
+/// Mappings up to this size are looked through.
+const SMALL: usize = 24;
 
 /// One entry of a mapping.
 #[derive(Clone, Debug)]
@@ -166,7 +175,7 @@ impl Mapping {
     /// An empty mapping with room for so many entries.
     #[must_use]
     pub(crate) fn with_capacity(entries: usize) -> Self {
-        Self { entries: Vec::with_capacity(entries) }
+        Self { entries: Vec::with_capacity(entries), index: OnceLock::new() }
     }
 
     /// The value under `key`.
@@ -177,38 +186,55 @@ impl Mapping {
 
     /// The value under `key`, to change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        self.entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+        let place = self.place(key)?;
+        self.entries.get_mut(place).map(|entry| &mut entry.value)
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        if self.entries.len() <= SMALL {
+            return self.entries.iter().position(|entry| entry.key == key);
+        }
+        let index = self.index.get_or_init(|| {
+            let places = self.entries.iter().enumerate().rev();
+            places.map(|(place, entry)| (entry.key.clone(), place)).collect()
+        });
+        index.get(key).copied()
     }
 
     /// The whole entry of `key`.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.key == key)
+        self.place(key).and_then(|place| self.entries.get(place))
     }
 
     /// Puts a value under `key`: in place of the one that is there, else at the end.
     pub fn set(&mut self, key: impl Into<String>, key_span: Span, value: Node) {
         let key = key.into();
-        match self.entries.iter_mut().find(|entry| entry.key == key) {
+        match self.place(&key).and_then(|place| self.entries.get_mut(place)) {
             Some(entry) => *entry = Entry { key, key_span, value },
-            None => self.entries.push(Entry { key, key_span, value }),
+            None => self.push(key, key_span, value),
         }
     }
 
     /// Puts a value at the end; the caller knows that `key` is not there yet.
     pub(crate) fn push(&mut self, key: String, key_span: Span, value: Node) {
+        if let Some(index) = self.index.get_mut() {
+            index.entry(key.clone()).or_insert(self.entries.len());
+        }
         self.entries.push(Entry { key, key_span, value });
     }
 
     /// Keeps the entries that `keep` wants.
     pub fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
+        self.index.take();
         self.entries.retain(keep);
     }
 
     /// Takes the value of `key` out.
     pub fn remove(&mut self, key: &str) -> Option<Node> {
-        let index = self.entries.iter().position(|entry| entry.key == key)?;
-        Some(self.entries.remove(index).value)
+        let place = self.place(key)?;
+        self.index.take();
+        Some(self.entries.remove(place).value)
     }
 
     /// The entries in order.
@@ -218,11 +244,14 @@ impl Mapping {
 
     /// The entries in order, to change.
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Entry> {
+        // A key may be changed.
+        self.index.take();
         self.entries.iter_mut()
     }
 
     /// Puts the entries into the order of their keys.
     pub fn sort(&mut self) {
+        self.index.take();
         self.entries.sort_by(|left, right| left.key.cmp(&right.key));
     }
 
@@ -236,6 +265,12 @@ impl Mapping {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries.iter().map(|entry| (&entry.key, &entry.value))).finish()
     }
 }
 

@@ -138,9 +138,33 @@ fn what_includes_nothing_is_told() {
       help: the path is relative to the directory of the project, or of the file that was included
     error K-COMPOSE-010: `services.a`: the Compose Specification knows no attribute `prots` here
       /proj/app/a.yml:2:28 [prots] unknown
+      compose.yml:1:11 [a.yml] brought in here
       help: did you mean `ports`?
     error K-COMPOSE-020: `include` goes in a circle: /proj/app/a.yml → /proj/app/b.yml → /proj/app/a.yml
       /proj/app/b.yml:1:11 [a.yml] closes the circle
+      /proj/app/a.yml:1:11 [b.yml] brought in here
+      compose.yml:1:11 [a.yml] brought in here
       help: take one of these out
     "#);
+}
+
+#[test]
+fn a_problem_in_another_file_is_told_with_the_way_that_led_there() {
+    let case = compose(
+        "include:\n  - one/a.yaml\nservices:\n  web:\n    extends: { file: base.yaml, service: base }\n",
+    )
+    .readable("/proj/app/one/a.yaml", "include: [two/b.yaml]\n")
+    .readable("/proj/app/one/two/b.yaml", "services:\n  db: { image: pg, prots: [1] }\n")
+    .readable("/proj/app/base.yaml", "services:\n  base:\n    image: ${\n");
+    insta::assert_snapshot!(case.problems(), @r"
+    error K-COMPOSE-006: a variable can't be read: the `}` is missing
+      /proj/app/base.yaml:3:12 [${] this can't be read
+      compose.yml:5:42 [base] brought in here
+      help: write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; `$$` is a dollar sign that means itself
+    error K-COMPOSE-010: `services.db`: the Compose Specification knows no attribute `prots` here
+      /proj/app/one/two/b.yaml:2:20 [prots] unknown
+      /proj/app/one/a.yaml:1:11 [two/b.yaml] brought in here
+      compose.yml:2:5 [one/a.yaml] brought in here
+      help: did you mean `ports`?
+    ");
 }

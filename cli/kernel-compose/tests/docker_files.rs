@@ -221,7 +221,7 @@ fn no_password_stands_in_the_output_of_config() {
     let project = platform();
     let shown = kernel_compose::render::yaml(&project) + &kernel_compose::render::json(&project).to_string();
     assert!(!shown.contains("made-"), "{}", &shown[shown.find("made-").unwrap()..][..60]);
-    assert!(shown.contains("INTERNAL_TOKEN: ${INTERNAL_TOKEN:?"));
+    assert!(shown.contains("INTERNAL_TOKEN: \"${INTERNAL_TOKEN:?"));
     assert!(!format!("{project:?}").contains("made-"), "in the debug output");
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use common::compose;
 use kernel_compose::codes;
+use kernel_compose::discover::{Options, discover};
 use kernel_core::diagnostic::Code;
 use kernel_core::pins::{self, Kind, Pins};
 use kernel_core::source::Sources;
@@ -25,7 +26,20 @@ fn example(code: Code) -> (String, String) {
 #[test]
 fn the_example_of_each_compose_code_gives_it() {
     for code in codes::ALL {
+        if *code == codes::TOO_LARGE {
+            // No page can hold an example of it.
+            let case = compose(&format!("x-a: [{}]", "a,".repeat(500_001)));
+            assert_eq!(case.load().0.diagnostics.first().map(|problem| problem.code), Some(*code));
+            continue;
+        }
         let (language, text) = example(*code);
+        if language == "sh" {
+            let nothing = std::collections::BTreeMap::<String, String>::new();
+            let found = discover(&Options::default(), &nothing, &mut Sources::default());
+            let told: Vec<Code> = found.diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+            assert_eq!(told, [*code]);
+            continue;
+        }
         let case = match language.as_str() {
             "env" => compose("services: { a: { image: i } }").env_file(&text),
             _ => compose(&text).generated("TOKEN", "made"),

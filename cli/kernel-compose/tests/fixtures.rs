@@ -29,6 +29,11 @@ impl Files for Disk {
             Err(error) => FileText::Unreadable(error.to_string()),
         }
     }
+
+    fn is_directory(&self, path: &str) -> bool {
+        let moved = path.strip_prefix(HASHED_AT).map(|rest| format!("{}{rest}", root().display()));
+        Path::new(moved.as_deref().unwrap_or(path)).is_dir()
+    }
 }
 
 fn root() -> PathBuf {

@@ -304,6 +304,10 @@ impl kernel_compose::Files for Disk {
         }
     }
 
+    fn is_directory(&self, path: &str) -> bool {
+        Path::new(path).is_dir()
+    }
+
     fn follow(&self, path: &str) -> Option<String> {
         std::fs::canonicalize(path).ok()?.to_str().map(str::to_owned)
     }

@@ -58,8 +58,43 @@ fn with_template(command: clap::Command) -> clap::Command {
 /// # Errors
 /// What clap has to say: also help and version, which are no mistakes.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = definition().try_get_matches_from(arguments)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition()))
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let matches = definition().try_get_matches_from(&arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition()))?;
+    let before = before_the_command(&arguments);
+    both(before.files, &mut cli.global.files);
+    both(before.env_files, &mut cli.global.env_files);
+    both(before.profiles, &mut cli.global.profiles);
+    Ok(cli)
+}
+
+/// What was typed before the command: of a list that stands on both sides of it, clap gives only what comes after.
+fn before_the_command(arguments: &[OsString]) -> GlobalArguments {
+    #[derive(Parser)]
+    #[command(disable_help_flag = true, allow_external_subcommands = true)]
+    struct Before {
+        #[command(flatten)]
+        global: GlobalArguments,
+        #[command(subcommand)]
+        _rest: Option<Rest>,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum Rest {
+        #[expect(dead_code, reason = "only where it begins is of interest")]
+        #[command(external_subcommand)]
+        Command(Vec<OsString>),
+    }
+
+    Before::try_parse_from(arguments).map(|before| before.global).unwrap_or_default()
+}
+
+/// Puts what was typed before the command before what was typed after it.
+fn both<T: PartialEq>(mut before: Vec<T>, all: &mut Vec<T>) {
+    if before != *all {
+        before.append(all);
+        *all = before;
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +104,20 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn lists_may_stand_on_both_sides_of_the_command() {
+        let files = |line: &str| {
+            let cli = parse(line.split(' ').map(OsString::from)).unwrap();
+            cli.global.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(files("kernel -f a -f b config"), "a b");
+        assert_eq!(files("kernel config -f a -f b"), "a b");
+        assert_eq!(files("kernel -f a --profile x config -f b --file c"), "a b c");
+        assert_eq!(files("kernel -f a logs -f web"), "a");
+        assert_eq!(files("kernel --file a logs --file b"), "a b");
+        assert_eq!(files("kernel config"), "");
     }
 
     #[test]

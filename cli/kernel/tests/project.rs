@@ -53,7 +53,7 @@ fn every_mistake_is_shown_where_it_is() {
         ·                        ╰── 80800 is larger than 65535
      10 │     depends_on: { bd: { condition: service_started } }
         ╰────
-      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 1 to 65535
+      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 0 to 65535
 
     K-COMPOSE-014
 

@@ -7,7 +7,7 @@ use super::{Combiner, circle};
 use crate::codes;
 use crate::environment::Environment;
 use crate::load;
-use crate::normalise::{self, Base, Steps, path};
+use crate::normalise::{Base, Steps, path};
 use crate::request::FileText;
 use crate::schema::{Accepts, Short};
 use crate::select;
@@ -104,9 +104,10 @@ impl Combiner<'_> {
             self.diagnostics.push(circle(codes::INCLUDE, "include", &chain, place));
             return None;
         }
-        let directory = match entry.get("project_directory").and_then(Node::as_text) {
-            Some(written) if !written.is_empty() => path::absolute(base.directory, written),
-            _ => path::parent(first).to_owned(),
+        let written = entry.get("project_directory").and_then(Node::as_text).filter(|text| !text.is_empty());
+        let directory = match written {
+            Some(written) => path::absolute(base.directory, written),
+            None => path::parent(first).to_owned(),
         };
         let environment =
             self.environment.map(|outer| self.environment_of(outer, &env_files, &directory, base, place));
@@ -114,6 +115,10 @@ impl Combiner<'_> {
         let sources: Vec<_> =
             paths.iter().filter_map(|path| self.text(path, place, codes::INCLUDE)).collect();
         let documents = load::documents(&sources, self.sources, self.diagnostics);
+        // The reference takes a relative directory that is not there for a file in one.
+        let missing =
+            written.is_some_and(|written| !written.starts_with('/') && !self.reader.is_directory(&directory));
+        let directory = if missing { path::parent(&directory).to_owned() } else { directory };
         let there = Base { directory: &directory, home: base.home };
         let mut including = self.including.clone();
         including.push(first.clone());
@@ -123,10 +128,11 @@ impl Combiner<'_> {
             sources: self.sources,
             told: self.told,
             diagnostics: self.diagnostics,
+            named_at: self.named_at,
             including,
         };
         let tree = inner.documents(documents, there)?.tree;
-        let mut tree = normalise::file(tree, there, Steps::Paths, self.diagnostics);
+        let mut tree = self.normalised(tree, there, Steps::Paths);
         if let Value::Mapping(top) = &mut tree.value {
             if let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") {
                 services.iter_mut().for_each(|entry| default_context(entry, &directory));

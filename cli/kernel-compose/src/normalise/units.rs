@@ -20,6 +20,17 @@ pub fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     let number = number.strip_prefix('+').unwrap_or(number);
+    // The reference takes `1_000` where it stands in quotes.
+    let between_digits = |(at, _): (usize, _)| {
+        let digit =
+            |at: Option<usize>| at.and_then(|at| number.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+        digit(at.checked_sub(1)) && digit(Some(at + 1))
+    };
+    let number = if number.contains('_') && number.match_indices('_').all(between_digits) {
+        number.replace('_', "")
+    } else {
+        number.to_owned()
+    };
     if !number.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return None;
     }

@@ -107,7 +107,8 @@ impl Normaliser<'_> {
             Value::Scalar(scalar) if pairs.values.allows(scalar) => {}
             _ => return self.wrong_shape(&value, pairs.values.describe()),
         }
-        let value = as_text(value);
+        // A number stays one until nothing more is merged: what is printed before shows it as it was written.
+        let value = if self.complete() { as_text(value) } else { value };
         match pairs.reads {
             Reads::Context => self.scalar(value, Accepts::TEXT, Reads::Context),
             _ => Some(value),
