@@ -20,6 +20,7 @@ pub mod setup;
 pub mod smoke;
 pub mod status;
 pub mod versions;
+pub mod why;
 pub mod workspace;
 
 pub use failure::{Failure, problem};

@@ -7,11 +7,12 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 34] = [
     "up",
     "down",
     "ps",
     "logs",
+    "why",
     "restart",
     "stop",
     "start",

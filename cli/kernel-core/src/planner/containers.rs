@@ -4,6 +4,7 @@
 //! of its own, before the old one is touched; then the old one is stopped and removed, and the new one gets its name.
 //! Creating waits for nobody's health, only starting does.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -231,10 +232,11 @@ impl<'a> Planner<'a> {
         let mut by_number: BTreeMap<u32, &FoundContainer> = BTreeMap::new();
         for found in self.found(&wanted.item.name) {
             // Shorter names come first: the real one before the one that was made to replace it.
-            if by_number.contains_key(&found.number) {
-                self.unwanted.push((found, Cause::Interrupted));
-            } else {
-                by_number.insert(found.number, found);
+            match by_number.entry(found.number) {
+                Entry::Occupied(_) => self.unwanted.push((found, Cause::Interrupted)),
+                Entry::Vacant(place) => {
+                    place.insert(found);
+                }
             }
         }
         let mut members: Vec<Member<'_>> =

@@ -36,6 +36,7 @@ mod unpause;
 mod up;
 mod versions;
 mod wait;
+mod why;
 
 use clap::Subcommand;
 use kernel_core::exit::ExitCode;
@@ -56,6 +57,8 @@ pub enum Command {
     Ps(ps::Arguments),
     /// Show what services said
     Logs(logs::Arguments),
+    /// Say how a service is, what that comes from and what to do
+    Why(why::Arguments),
     /// Start services again
     Restart(restart::Arguments),
     /// End services, keep what is known of them
@@ -143,6 +146,7 @@ impl Command {
             Self::Down(arguments) => down::run(context, arguments),
             Self::Ps(arguments) => ps::run(context, arguments),
             Self::Logs(arguments) => logs::run(context, arguments),
+            Self::Why(arguments) => why::run(context, arguments),
             Self::Restart(arguments) => restart::run(context, arguments),
             Self::Stop(arguments) => stop::run(context, arguments),
             Self::Start(arguments) => start::run(context, arguments),
