@@ -38,6 +38,14 @@ pub(crate) struct Calls {
 const STARTS: usize = 64;
 const STARTS_OF_OLD: usize = 4;
 
+/// How long a name may be reserved before its container is there, and how often it is looked for.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+fn is_status(error: &bollard::errors::Error, status: u16) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code, .. } if *status_code == status)
+}
+
 impl Calls {
     pub(crate) fn new(docker: Docker, api: (usize, usize), parallel: Option<usize>) -> Self {
         let limit = parallel.unwrap_or(if api < (1, 42) { STARTS_OF_OLD } else { STARTS });
@@ -128,14 +136,33 @@ impl Calls {
             options = options.platform(platform);
         }
         let _permit = self.creates.acquire().await;
-        let created = self.docker.create_container(Some(options.build()), body).await;
-        created.map(drop).map_err(|error| trouble(&what, error))
+        let Err(error) = self.docker.create_container(Some(options.build()), body).await else {
+            return Ok(());
+        };
+        if is_status(&error, 409) {
+            self.until_visible(&create.name).await;
+        }
+        Err(trouble(&what, error))
+    }
+
+    /// The Engine reserves a name before it has the container. Who looked again before that would try the same once more.
+    async fn until_visible(&self, name: &str) {
+        let looks = async {
+            while self.docker.inspect_container(name, None::<InspectContainerOptions>).await.is_err() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        // When it never comes, somebody's attempt failed, and the next one of ours may not.
+        let _it_may_never_come = tokio::time::timeout(VISIBLE_WITHIN, looks).await;
     }
 
     async fn start(&self, container: &str) -> Result<(), EngineError> {
         let _permit = self.starts.acquire().await;
-        let started = self.docker.start_container(container, None::<StartContainerOptions>).await;
-        started.map_err(|error| trouble(&format!("starting the container {container}"), error))
+        match self.docker.start_container(container, None::<StartContainerOptions>).await {
+            // Another command was quicker.
+            Err(error) if is_status(&error, 304) => Ok(()),
+            other => other.map_err(|error| trouble(&format!("starting the container {container}"), error)),
+        }
     }
 
     async fn stop(&self, container: &str, name: &str, grace: Option<Duration>) -> Result<(), EngineError> {
