@@ -42,10 +42,6 @@ const STARTS_OF_OLD: usize = 4;
 const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-fn is_status(error: &bollard::errors::Error, status: u16) -> bool {
-    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code, .. } if *status_code == status)
-}
-
 impl Calls {
     pub(crate) fn new(docker: Docker, api: (usize, usize), parallel: Option<usize>) -> Self {
         let limit = parallel.unwrap_or(if api < (1, 42) { STARTS_OF_OLD } else { STARTS });
@@ -139,7 +135,7 @@ impl Calls {
         let Err(error) = self.docker.create_container(Some(options.build()), body).await else {
             return Ok(());
         };
-        if is_status(&error, 409) {
+        if matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) {
             self.until_visible(&create.name).await;
         }
         Err(trouble(&what, error))
@@ -158,11 +154,9 @@ impl Calls {
 
     async fn start(&self, container: &str) -> Result<(), EngineError> {
         let _permit = self.starts.acquire().await;
-        match self.docker.start_container(container, None::<StartContainerOptions>).await {
-            // Another command was quicker.
-            Err(error) if is_status(&error, 304) => Ok(()),
-            other => other.map_err(|error| trouble(&format!("starting the container {container}"), error)),
-        }
+        // That it runs already, because another command was quicker, is no error.
+        let started = self.docker.start_container(container, None::<StartContainerOptions>).await;
+        started.map_err(|error| trouble(&format!("starting the container {container}"), error))
     }
 
     async fn stop(&self, container: &str, name: &str, grace: Option<Duration>) -> Result<(), EngineError> {
@@ -170,13 +164,9 @@ impl Calls {
         if let Some(seconds) = grace.and_then(|grace| i32::try_from(grace.as_secs()).ok()) {
             options = options.t(seconds);
         }
-        match self.docker.stop_container(container, Some(options.build())).await {
-            // It had ended before.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 304, .. }) | Ok(()) => {
-                Ok(())
-            }
-            Err(error) => Err(trouble(&format!("stopping the container {name}"), error)),
-        }
+        // That it had ended before is no error.
+        let stopped = self.docker.stop_container(container, Some(options.build())).await;
+        stopped.map_err(|error| trouble(&format!("stopping the container {name}"), error))
     }
 
     async fn remove_network(&self, id: &str) -> Result<(), EngineError> {
