@@ -39,6 +39,10 @@ pub(crate) struct Calls {
 const STARTS: usize = 64;
 const STARTS_OF_OLD: usize = 4;
 
+/// How long a name may be reserved before its container is there, and how often it is looked for.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 impl Calls {
     pub(crate) fn new(docker: Docker, api: (usize, usize), parallel: Option<usize>) -> Self {
         let limit = parallel.unwrap_or(if api < (1, 42) { STARTS_OF_OLD } else { STARTS });
@@ -132,12 +136,29 @@ impl Calls {
             options = options.platform(platform);
         }
         let _permit = self.creates.acquire().await;
-        let created = self.docker.create_container(Some(options.build()), body).await;
-        created.map(drop).map_err(|error| trouble(&what, error))
+        let Err(error) = self.docker.create_container(Some(options.build()), body).await else {
+            return Ok(());
+        };
+        if matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) {
+            self.until_visible(&create.name).await;
+        }
+        Err(trouble(&what, error))
+    }
+
+    /// The Engine reserves a name before it has the container. Who looked again before that would try the same once more.
+    async fn until_visible(&self, name: &str) {
+        let looks = async {
+            while self.docker.inspect_container(name, None::<InspectContainerOptions>).await.is_err() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        // When it never comes, somebody's attempt failed, and the next one of ours may not.
+        let _it_may_never_come = tokio::time::timeout(VISIBLE_WITHIN, looks).await;
     }
 
     async fn start(&self, container: &str) -> Result<(), EngineError> {
         let _permit = self.starts.acquire().await;
+        // That it runs already, because another command was quicker, is no error.
         let started = self.docker.start_container(container, None::<StartContainerOptions>).await;
         started.map_err(|error| trouble(&format!("starting the container {container}"), error))
     }
@@ -147,13 +168,9 @@ impl Calls {
         if let Some(seconds) = grace.and_then(|grace| i32::try_from(grace.as_secs()).ok()) {
             options = options.t(seconds);
         }
-        match self.docker.stop_container(container, Some(options.build())).await {
-            // It had ended before.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 304, .. }) | Ok(()) => {
-                Ok(())
-            }
-            Err(error) => Err(trouble(&format!("stopping the container {name}"), error)),
-        }
+        // That it had ended before is no error.
+        let stopped = self.docker.stop_container(container, Some(options.build())).await;
+        stopped.map_err(|error| trouble(&format!("stopping the container {name}"), error))
     }
 
     async fn remove_network(&self, id: &str) -> Result<(), EngineError> {

@@ -80,7 +80,7 @@ async fn a_port_that_another_container_has_is_named_before_anything_begins() {
     let engine = bench.engine().await;
     let (exit, problem) = failure(&engine, &bench.desired(&engine)).await;
     foreign.remove().await;
-    assert_eq!((exit, &*problem.code), (ExitCode::Prerequisite, "K-DOCKER-005"), "{problem:?}");
+    assert_eq!((exit, problem.code), (ExitCode::Prerequisite, "K-DOCKER-005"), "{problem:?}");
     assert!(problem.message.contains(&port.to_string()), "{problem:?}");
     assert!(problem.message.contains(&foreign.name) && problem.help.is_some(), "{problem:?}");
     assert_eq!(bench.everything().await, Vec::<String>::new(), "nothing was begun");
@@ -96,7 +96,7 @@ async fn a_port_that_a_process_has_is_told_and_the_next_up_goes_on() {
     let bench = Bench::new(&host, &compose).await;
     let engine = bench.engine().await;
     let (exit, problem) = failure(&engine, &bench.desired(&engine)).await;
-    assert_eq!((exit, &*problem.code), (ExitCode::Prerequisite, "K-DOCKER-005"), "{problem:?}");
+    assert_eq!((exit, problem.code), (ExitCode::Prerequisite, "K-DOCKER-005"), "{problem:?}");
     drop(listener);
     bench.up().await;
     bench.down(true).await;
@@ -110,7 +110,7 @@ async fn a_name_that_another_container_has_is_named() {
     let engine = bench.engine().await;
     let (exit, problem) = failure(&engine, &bench.desired(&engine)).await;
     foreign.remove().await;
-    assert_eq!((exit, &*problem.code), (ExitCode::Prerequisite, "K-DOCKER-006"), "{problem:?}");
+    assert_eq!((exit, problem.code), (ExitCode::Prerequisite, "K-DOCKER-006"), "{problem:?}");
     assert!(problem.message.contains(&foreign.name) && problem.help.is_some(), "{problem:?}");
 }
 
@@ -120,7 +120,7 @@ async fn an_image_that_can_not_be_had_is_named() {
     let bench = Bench::new(&host, "services:\n  web: { image: \"127.0.0.1:1/nowhere:7\" }\n").await;
     let engine = bench.engine().await;
     let (exit, problem) = failure(&engine, &bench.desired(&engine)).await;
-    assert_eq!((exit, &*problem.code), (ExitCode::Prerequisite, "K-DOCKER-007"), "{problem:?}");
+    assert_eq!((exit, problem.code), (ExitCode::Prerequisite, "K-DOCKER-007"), "{problem:?}");
     assert!(problem.message.contains("127.0.0.1:1/nowhere:7") && problem.help.is_some(), "{problem:?}");
     bench.down(true).await;
     bench.write("services:\n  web: { image: \"127.0.0.1:1/nowhere:7\", pull_policy: never }\n");
@@ -145,7 +145,7 @@ async fn a_network_with_containers_of_others_is_left_and_they_are_named() {
     client(&host).connect_network(&format!("{}_default", bench.name), request).await.unwrap();
     let engine = bench.engine().await;
     let (_, problem) = failure(&engine, &Desired::nothing(bench.name.clone())).await;
-    assert_eq!(&*problem.code, "K-DOCKER-008", "{problem:?}");
+    assert_eq!(problem.code, "K-DOCKER-008", "{problem:?}");
     assert!(problem.message.contains(&foreign.name), "{problem:?}");
     foreign.remove().await;
     bench.down(true).await;
@@ -165,7 +165,7 @@ async fn a_service_that_is_not_well_or_ends_is_told_with_what_it_said() {
     .await;
     let engine = bench.engine().await;
     let (exit, problem) = failure(&engine, &bench.desired(&engine)).await;
-    assert_eq!((exit, &*problem.code), (ExitCode::Unhealthy, "K-DOCKER-011"), "{problem:?}");
+    assert_eq!((exit, problem.code), (ExitCode::Unhealthy, "K-DOCKER-011"), "{problem:?}");
     assert!(problem.message.contains("exit code 3"), "{problem:?}");
     assert_eq!(problem.evidence, ["last words"]);
     bench.write(&format!(
@@ -174,7 +174,7 @@ async fn a_service_that_is_not_well_or_ends_is_told_with_what_it_said() {
     ));
     let engine = bench.engine().await;
     let (exit, problem) = failure(&engine, &bench.desired(&engine)).await;
-    assert_eq!((exit, &*problem.code), (ExitCode::Unhealthy, "K-DOCKER-010"), "{problem:?}");
+    assert_eq!((exit, problem.code), (ExitCode::Unhealthy, "K-DOCKER-010"), "{problem:?}");
     assert!(problem.message.contains("sick"), "{problem:?}");
     bench.down(true).await;
 }
@@ -186,7 +186,7 @@ async fn an_engine_that_goes_away_in_the_middle_is_told() {
     let proxy = Proxy::start(&host, Cut::Before(2));
     let engine = bench.engine_at(&proxy.host).await;
     let (exit, problem) = failure(&engine, &bench.desired(&engine)).await;
-    assert_eq!((exit, &*problem.code), (ExitCode::Failed, "K-DOCKER-012"), "{problem:?}");
+    assert_eq!((exit, problem.code), (ExitCode::Failed, "K-DOCKER-012"), "{problem:?}");
     assert!(problem.help.is_some());
     bench.up().await;
     bench.down(true).await;

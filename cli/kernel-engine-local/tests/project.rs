@@ -68,7 +68,7 @@ fn item<'a>(project: &'a LocalProject, name: &str) -> &'a DesiredItem {
 fn process<'a>(project: &'a LocalProject, name: &str) -> &'a DesiredProcess {
     match &item(project, name).kind {
         DesiredKind::Process(process) => process,
-        DesiredKind::Embedded => panic!("{name} is embedded"),
+        DesiredKind::Container(_) | DesiredKind::Embedded => panic!("{name} is embedded"),
     }
 }
 

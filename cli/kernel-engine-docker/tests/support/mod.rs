@@ -32,9 +32,7 @@ fn left_out(test: &str, why: &str) {
 pub fn engine_host(test: &str) -> Option<String> {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| host.starts_with("unix://"));
     if host.is_none() {
-        eprintln!(
-            "skipped {test}: DOCKER_HOST names no Engine; `cargo xtask testbed up --only docker` starts one"
-        );
+        left_out(test, "DOCKER_HOST names no Engine; `cargo xtask testbed up --only docker` starts one");
     }
     host
 }

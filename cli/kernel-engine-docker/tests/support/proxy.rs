@@ -108,8 +108,7 @@ async fn serve(client: UnixStream, target: PathBuf, state: Arc<Mutex<State>>) {
         }
     });
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let Ok(count) = from_client.read(&mut buffer).await else { break };
+    while let Ok(count) = from_client.read(&mut buffer).await {
         if count == 0 {
             drop(to_engine.shutdown().await);
             break;
