@@ -282,6 +282,16 @@ impl Stage<'_> {
     fn compose_files(&mut self, given: &[String], directory: &str, environment: &Environment) -> Vec<String> {
         let here = self.here();
         let place = |file: &str| if file == "-" { file.to_owned() } else { path::absolute(&here, file) };
+        if let Some(remote) = given.iter().find(|file| path::is_elsewhere(file)) {
+            self.found.diagnostics.push(
+                Diagnostic::error(
+                    codes::NOT_IMPLEMENTED,
+                    format!("taking `{remote}` from elsewhere is not implemented"),
+                )
+                .help("fetch it, and name it by its path"),
+            );
+            return Vec::new();
+        }
         if !given.is_empty() {
             return given.iter().map(|file| place(file)).collect();
         }

@@ -168,3 +168,15 @@ fn a_problem_in_another_file_is_told_with_the_way_that_led_there() {
       help: did you mean `ports`?
     ");
 }
+
+#[test]
+fn what_is_not_on_this_machine_is_refused_by_name() {
+    let remote = "https://github.com/example/shop.git";
+    let case = compose(&format!(
+        "include: [\"{remote}\"]\nservices:\n  web:\n    image: a\n    extends: {{ file: \"{remote}\", service: base }}\n"
+    ));
+    let problems = case.problems();
+    let told: Vec<&str> = problems.lines().filter(|line| line.starts_with("error")).collect();
+    assert_eq!(told.len(), 2, "{problems}");
+    assert!(told.iter().all(|line| line.contains("K-COMPOSE-021") && line.contains(remote)), "{problems}");
+}

@@ -172,6 +172,14 @@ impl Shown {
         let main = diagnostic.labels.first().map(|label| label.span.source);
         for label in &diagnostic.labels {
             let Some(source) = sources.get(label.span.source) else { continue };
+            if !is_drawn(&source.text, label.span.start, label.span.end) {
+                // The place in words: a line that nobody can read has no picture.
+                let place = sources.locate(label.span).unwrap_or_default();
+                if let Some(last) = reports.last_mut() {
+                    last.message = format!("{} ({place}: {})", last.message, label.text);
+                }
+                continue;
+            }
             let length = label.span.end.saturating_sub(label.span.start);
             let span = LabeledSpan::new(Some(label.text.clone()), label.span.start, length);
             let named = NamedSource::new(&source.name, source.text.to_string());
@@ -195,6 +203,18 @@ impl Shown {
         }
         reports
     }
+}
+
+/// Characters of a line that is drawn. miette panics on a column beyond 65,535, and draws no line that is longer than a
+/// terminal in a way that helps.
+const LONGEST: usize = 1_000;
+
+/// Whether the lines around a place can be drawn: those that it is in, and one before and after.
+fn is_drawn(text: &str, start: usize, end: usize) -> bool {
+    let (Some(before), Some(after)) = (text.get(..start), text.get(end..)) else { return false };
+    let from = before.rmatch_indices('\n').nth(1).map_or(0, |(at, _)| at);
+    let to = after.match_indices('\n').nth(1).map_or(text.len(), |(at, _)| end + at);
+    text[from..to].split('\n').all(|line| line.len() <= LONGEST)
 }
 
 impl fmt::Display for Shown {
@@ -254,6 +274,27 @@ mod tests {
                 .at(Span { source: env, start: 0, end: 3 }, "the value comes from here")
                 .help("use [HOST:]CONTAINER[/tcp|udp] with ports in 1..65535");
         (vec![bad_port, Diagnostic::warning(Code("K-TEST-002"), "`version` is no longer used")], sources)
+    }
+
+    #[test]
+    fn a_line_that_nobody_can_read_is_not_drawn() {
+        for length in [2_000, 70_000, 1_000_000] {
+            let mut sources = Sources::default();
+            let text = format!("a: 1\nb: [{}]\nc: 1\n", "x,".repeat(length));
+            let source = sources.add("long.yaml", text.as_str());
+            let at = |start| {
+                Diagnostic::error(Code("K-TEST-001"), "wrong")
+                    .at(Span { source, start, end: start + 1 }, "here")
+            };
+            for start in [0, 5, text.len() - 20, text.len() - 3] {
+                let shown = render(&[at(start)], &sources, Look::PLAIN);
+                assert!(
+                    shown.len() < 2_000 && shown.contains("long.yaml:"),
+                    "{}",
+                    &shown[..shown.len().min(2_000)]
+                );
+            }
+        }
     }
 
     #[test]

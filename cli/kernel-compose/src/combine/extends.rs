@@ -153,6 +153,17 @@ impl Extends<'_, '_> {
                 );
             }
         }
+        if let Some(remote) = other.as_deref().filter(|other| path::is_elsewhere(other)) {
+            self.combiner.diagnostics.push(
+                Diagnostic::error(
+                    codes::NOT_IMPLEMENTED,
+                    format!("extending a service of `{remote}` from elsewhere is not implemented"),
+                )
+                .at(extends.span, "not a file of this machine")
+                .help("fetch it, and extend it by its path"),
+            );
+            return None;
+        }
         let directory = file.map_or(self.base.directory, path::parent);
         let other = other.map(|other| path::absolute(directory, &other)).or(file.map(str::to_owned));
         let place = extends.get("service").map_or(extends.span, |node| node.span);

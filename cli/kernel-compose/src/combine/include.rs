@@ -84,7 +84,7 @@ impl Combiner<'_> {
         }
         let paths = self.texts(&entry, "path")?;
         let env_files = self.texts(&entry, "env_file")?;
-        if let Some(remote) = paths.iter().find(|written| is_elsewhere(written)) {
+        if let Some(remote) = paths.iter().find(|written| path::is_elsewhere(written)) {
             self.diagnostics.push(
                 Diagnostic::error(
                     codes::NOT_IMPLEMENTED,
@@ -193,13 +193,6 @@ impl Combiner<'_> {
         environment.add_env_files(&sources, self.sources, self.diagnostics);
         environment
     }
-}
-
-/// Whether a file is to be fetched from a repository or a registry.
-fn is_elsewhere(written: &str) -> bool {
-    ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "oci://"]
-        .iter()
-        .any(|start| written.starts_with(start))
 }
 
 /// A build without context means the directory of its own project.

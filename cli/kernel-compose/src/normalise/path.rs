@@ -61,6 +61,13 @@ pub fn is_remote(context: &str) -> bool {
         || ["git@", "github.com/", "service:"].iter().any(|start| context.starts_with(start))
 }
 
+/// Whether a Compose file is to be fetched from a repository or a registry.
+pub fn is_elsewhere(written: &str) -> bool {
+    ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "oci://"]
+        .iter()
+        .any(|start| written.starts_with(start))
+}
+
 /// `C:\a`, `C:/a`, `\\host\share\…` and the like.
 pub fn is_windows_absolute(path: &str) -> bool {
     let bytes = path.as_bytes();
