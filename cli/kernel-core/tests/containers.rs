@@ -137,6 +137,7 @@ impl Playground {
             other => panic!("{other}"),
         };
         match &**call {
+            Call::PushImage { image } => panic!("no plan of containers pushes `{image}`"),
             Call::PullImage { image, .. } => {
                 let found =
                     FoundImage { id: "sha256:1".to_owned(), volumes: BTreeSet::new(), has_healthcheck: true };
