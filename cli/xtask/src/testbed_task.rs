@@ -95,6 +95,9 @@ async fn fault(what: What, part: &str) -> Result<(), Failure> {
     if let Some(part) = kubernetes::Part::find(part) {
         return fault_in_cluster(what, part).await;
     }
+    if part == "kubernetes" {
+        return fault_at_cluster(what).await;
+    }
     let part = Fault::of(part).await?;
     match what {
         What::Pause => part.pause().await,
@@ -123,7 +126,22 @@ async fn fault_in_cluster(what: What, part: kubernetes::Part) -> Result<(), Fail
         }
         What::Slow | What::Cut | What::Heal => {
             let failure = Failure::new(format!("{} has no network of its own to slow or cut", part.name()));
-            Err(failure.help("pause it instead: its connections stay open and it answers nobody"))
+            Err(failure.help("pause it instead; or do this to `kubernetes`, the whole cluster"))
+        }
+    }
+}
+
+/// What is done to the way between this machine and the cluster.
+async fn fault_at_cluster(what: What) -> Result<(), Failure> {
+    let cluster = kubernetes::Cluster::from_environment()?;
+    match what {
+        What::Slow => cluster.slow().await,
+        What::Cut => cluster.cut().await,
+        What::Heal => cluster.heal().await,
+        What::Pause | What::Resume | What::Stop | What::Kill | What::Start | What::Restart => {
+            let names: Vec<&str> = kubernetes::Part::ALL.iter().map(|part| part.name()).collect();
+            let failure = Failure::new("the cluster is several programs: name one of them");
+            Err(failure.help(names.join(", ")))
         }
     }
 }

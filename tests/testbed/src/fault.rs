@@ -11,7 +11,7 @@ use crate::part::{self, Part};
 /// Where the base image has the program that shapes traffic.
 const TC: &str = "/usr/sbin/tc";
 /// How slow a slow part is: bits per second, shared by all its connections.
-const SLOW: &str = "64kbit";
+pub(crate) const SLOW: &str = "64kbit";
 
 /// A part that things can be done to.
 #[derive(Debug)]

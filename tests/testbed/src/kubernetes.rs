@@ -165,6 +165,10 @@ impl Cluster {
     pub async fn up(&self, workspace: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<(), Failure> {
         let _lock = self.cache.lock("kubernetes").await?;
         require_root()?;
+        if self.node.is_there() {
+            // Whatever a test did to its network; a node that is not whole is made anew below.
+            drop(self.heal().await);
+        }
         let result = if self.is_whole().await { self.prove().await } else { self.make(workspace, say).await };
         match result {
             Err(failure) => Err(self.with_evidence(failure)),

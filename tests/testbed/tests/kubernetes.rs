@@ -269,6 +269,28 @@ async fn a_paused_api_server_answers_nobody_until_it_goes_on() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_is_cut_off_or_slow_is_well_again_when_it_is_healed() {
+    let test = "a_cluster_that_is_cut_off_or_slow_is_well_again_when_it_is_healed";
+    let Some(bench) = Bench::of(test).await else { return };
+    // About a megabyte: minutes through the narrow pipe, a moment without.
+    let large = async || {
+        let request = http::Request::get("/openapi/v2").body(Vec::new()).unwrap();
+        tokio::time::timeout(Duration::from_secs(5), bench.client.request_text(request)).await
+    };
+    assert!(large().await.unwrap().unwrap().len() > 500_000);
+    bench.cluster.slow().await.unwrap();
+    let slow = large().await;
+    bench.cluster.heal().await.unwrap();
+    assert!(slow.is_err(), "a megabyte came through a narrow pipe in no time");
+    bench.cluster.cut().await.unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(1), bench.client.apiserver_version()).await;
+    bench.cluster.heal().await.unwrap();
+    assert!(asked.is_err(), "it answered while it was cut off: {asked:?}");
+    eventually("the API", async || bench.client.apiserver_version().await.ok()).await;
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn pods_of_a_simulated_node_have_the_fate_that_was_chosen() {
     let Some(bench) = Bench::of("pods_of_a_simulated_node_have_the_fate_that_was_chosen").await else {
         return;

@@ -57,6 +57,30 @@ impl Cluster {
         daemon.start(&mut part.command(&self.node, &self.layout)?)
     }
 
+    /// What the cluster sends to this machine goes through a narrow pipe, 64 kbit/s.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn slow(&self) -> Result<(), Failure> {
+        self.node.slow().await
+    }
+
+    /// Nothing goes between the cluster and this machine any more: packets vanish, connections hang. Inside it goes on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn cut(&self) -> Result<(), Failure> {
+        self.node.cut().await
+    }
+
+    /// Undoes [`Self::slow`] and [`Self::cut`], whichever was done.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn heal(&self) -> Result<(), Failure> {
+        self.node.heal().await
+    }
+
     /// What a program said since it was started.
     ///
     /// # Errors

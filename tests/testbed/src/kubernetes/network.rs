@@ -12,6 +12,7 @@ use tokio::process::Command;
 use crate::cache::Cache;
 use crate::daemon::Daemon;
 use crate::failure::{Failure, because};
+use crate::fault::SLOW;
 use crate::program;
 
 /// Everything that the cluster gives addresses to.
@@ -104,6 +105,29 @@ impl Node {
             self.run("mount", &["--bind", &own.to_string_lossy(), fixed]).await?;
         }
         Ok(())
+    }
+
+    /// What the node sends to the machine goes through a narrow pipe.
+    pub(super) async fn slow(&self) -> Result<(), Failure> {
+        let pipe = [
+            "qdisc", "replace", "dev", NODE_LINK, "root", "tbf", "rate", SLOW, "burst", "4kb", "latency",
+            "2s",
+        ];
+        self.run("tc", &pipe).await.map(drop)
+    }
+
+    /// Nothing goes between the node and the machine any more; what is inside goes on among itself.
+    pub(super) async fn cut(&self) -> Result<(), Failure> {
+        self.run("ip", &["link", "set", NODE_LINK, "down"]).await.map(drop)
+    }
+
+    /// Undoes both, whichever was done.
+    pub(super) async fn heal(&self) -> Result<(), Failure> {
+        // `replace` with the kernel's own discipline works whether or not another one is there.
+        self.run("tc", &["qdisc", "replace", "dev", NODE_LINK, "root", "pfifo"]).await?;
+        self.run("ip", &["link", "set", NODE_LINK, "up"]).await?;
+        // A link that was down has lost its routes.
+        self.run("ip", &["route", "replace", "default", "via", &MACHINE_ADDRESS.to_string()]).await.map(drop)
     }
 
     /// Ends the process that holds the namespaces and takes back what the machine saw of them. Every other process in
