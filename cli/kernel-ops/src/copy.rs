@@ -340,6 +340,7 @@ mod tests {
             &[("top/link", Some(target)), ("top/link/escaped", None)][..],
         ] {
             let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("top")).unwrap();
             let error =
                 unpack(&*archive(entries), &at_folder(folder.path(), Some("top")), false).unwrap_err();
             assert!(error.to_string().contains("leads out of its folder"), "{error}");
