@@ -16,19 +16,27 @@ use crate::files;
 /// When the file can't be read or written.
 pub fn generated(path: &Path, names: &[String], keep: bool) -> io::Result<BTreeMap<String, Secret>> {
     let mut all = read(path)?;
-    let missing: Vec<&String> = names.iter().filter(|name| !all.contains_key(*name)).collect();
-    let made = !missing.is_empty();
-    for name in missing {
-        all.insert(name.clone(), Secret::new(random()));
-    }
-    if made && keep {
-        if let Some(folder) = path.parent() {
-            files::private_folder(folder)?;
+    if keep && !add_missing(&mut all, names).is_empty() {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        files::private_folder(folder)?;
+        // Two commands at once: the second takes what the first has made, or one project would have two sets of values.
+        let folder = std::fs::File::open(folder)?;
+        folder.lock()?;
+        all = read(path)?;
+        if !add_missing(&mut all, names).is_empty() {
+            files::replace(path, render(&all).as_bytes())?;
         }
-        files::replace(path, render(&all).as_bytes())?;
     }
+    add_missing(&mut all, names);
     all.retain(|name, _| names.contains(name));
     Ok(all)
+}
+
+/// Makes values for the names that have none, and says which these were.
+fn add_missing(all: &mut BTreeMap<String, Secret>, names: &[String]) -> Vec<String> {
+    let missing: Vec<String> = names.iter().filter(|name| !all.contains_key(*name)).cloned().collect();
+    all.extend(missing.iter().map(|name| (name.clone(), Secret::new(random()))));
+    missing
 }
 
 /// [`generated`] with `keep`: what `up` does before it reads the Compose files.
@@ -70,6 +78,24 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn commands_at_once_have_the_same_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p/secrets.env");
+        let names: Vec<String> = (0..20).map(|number| format!("NAME_{number}")).collect();
+        let start = std::sync::Barrier::new(8);
+        let make = || {
+            start.wait();
+            let values = generated(&path, &names, true).unwrap();
+            values.values().map(|value| value.expose().to_owned()).collect::<Vec<_>>()
+        };
+        let made: Vec<Vec<String>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|values| *values == made[0]));
+    }
 
     #[test]
     fn a_value_is_made_once_and_kept_for_its_owner() {
