@@ -1,6 +1,6 @@
 //! What images cost beside the compiler, measured over the built binary: `cargo bench --package kernel --bench images`.
 //!
-//! Needs a Docker Engine, which `DOCKER_HOST` names, and builds all services with the profile `image` first. The images
+//! Needs a Docker Engine, which `DOCKER_HOST` names, and builds all services for release first. The images
 //! have names of their own and are removed at the end. For the change of one line, a line is added to one service's
 //! source and taken out again.
 
@@ -81,7 +81,7 @@ fn cargo() {
         format!("--remap-path-prefix={}=/cargo", home.display()),
     ];
     let mut command = Command::new("cargo");
-    command.args(["build", "--quiet", "--profile", "image", "--target", "x86_64-unknown-linux-gnu"]);
+    command.args(["build", "--quiet", "--release", "--target", "x86_64-unknown-linux-gnu"]);
     command.args(["--package", SERVICE]).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     assert!(succeeds(clean(&mut command)).status.success());
 }

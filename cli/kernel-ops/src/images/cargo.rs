@@ -17,9 +17,6 @@ use crate::codes;
 /// and not for the compiler's own plug-ins, and only then do these builds have folders of their own.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The profile of the workspace for images.
-const PROFILE: &str = "image";
-
 /// A program that goes into an image, and what its manifest says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
@@ -41,7 +38,7 @@ pub async fn build(
     packages: &[String],
     context: &Context,
 ) -> Result<BTreeMap<String, Program>, EngineError> {
-    let arguments = ["--profile", PROFILE, "--target", TARGET].map(OsString::from).to_vec();
+    let arguments = ["--release", "--target", TARGET].map(OsString::from).to_vec();
     let build = CargoBuild {
         root: root.to_owned(),
         cargo: cargo.map(Path::to_owned),
