@@ -9,6 +9,7 @@ pub mod event;
 pub mod examination;
 pub mod exit;
 pub mod name;
+pub mod object;
 pub mod pins;
 pub mod plan;
 pub mod planner;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::container::Call;
 use crate::name::{ProjectName, ServiceName};
+use crate::object::{ObjectAction, ObjectName};
 use crate::unit::{Condition, Dependency, ExitStatus, ProcessSpec, millis};
 
 /// Names one step of a plan, from 1.
@@ -108,6 +109,8 @@ pub enum Subject {
     Volume(String),
     /// An image.
     Image(String),
+    /// An object of a Kubernetes cluster.
+    Object(ObjectName),
 }
 
 impl Subject {
@@ -130,6 +133,7 @@ impl fmt::Display for Subject {
             Self::Network(name) => write!(f, "network {name}"),
             Self::Volume(name) => write!(f, "volume {name}"),
             Self::Image(name) => write!(f, "image {name}"),
+            Self::Object(name) => fmt::Display::fmt(name, f),
         }
     }
 }
@@ -165,6 +169,8 @@ pub enum Action {
     },
     /// One call of a container engine's API.
     Call(Box<Call>),
+    /// Something done to an object of a Kubernetes cluster.
+    Object(Box<ObjectAction>),
 }
 
 impl Action {
@@ -174,6 +180,7 @@ impl Action {
         match self {
             Self::Await { .. } | Self::Build { .. } => true,
             Self::Call(call) => matches!(**call, Call::PullImage { .. } | Call::PushImage { .. }),
+            Self::Object(action) => matches!(**action, ObjectAction::AwaitReady),
             _ => false,
         }
     }
@@ -188,6 +195,7 @@ impl Action {
             Self::Stop { .. } => "stop",
             Self::Remove | Self::RemoveProject { .. } => "remove",
             Self::Call(call) => call.verb(),
+            Self::Object(action) => action.verb(),
         }
     }
 }
@@ -199,6 +207,7 @@ impl fmt::Display for Action {
             Self::Await { condition } => write!(f, "wait until {condition}"),
             Self::RemoveProject { data: true } => f.write_str("remove with its data"),
             Self::Call(call) => fmt::Display::fmt(call, f),
+            Self::Object(action) => fmt::Display::fmt(action, f),
             _ => f.write_str(self.verb()),
         }
     }

@@ -215,6 +215,7 @@ fn apply(plan: &Plan, desired: &mut Desired, observed: &mut Observed) {
                 observed.items.remove(index);
             }
             Action::Call(call) => panic!("{call}: nothing of this is a container"),
+            Action::Object(action) => panic!("{action}: nothing of this is in a cluster"),
             Action::RemoveProject { data } => {
                 assert!(observed.items.iter().all(|item| !item.state.is_alive()), "{step}\n{plan}");
                 *observed = Observed { data: observed.data && !data, ..Observed::default() };

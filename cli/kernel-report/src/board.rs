@@ -199,6 +199,7 @@ impl Board {
                 Action::Stop { .. } => "stopped",
                 Action::Remove | Action::RemoveProject { .. } => "removed",
                 Action::Call(call) => call.done(),
+                Action::Object(action) => action.done(),
             };
             self.steps.insert(step.id, KnownStep { name, done });
         }
@@ -252,6 +253,7 @@ fn name_of(subject: &Subject) -> String {
         Subject::Workspace => "workspace".to_owned(),
         Subject::Service(name) => name.to_string(),
         Subject::Network(name) | Subject::Volume(name) | Subject::Image(name) => name.clone(),
+        Subject::Object(name) => name.to_string(),
     }
 }
 

@@ -14,3 +14,7 @@ pub const UNKNOWN_TOPIC: Code = Code("K-CLI-004");
 pub const NO_RUNTIME: Code = Code("K-CLI-005");
 /// A password was expected on stdin.
 pub const NO_PASSWORD: Code = Code("K-CLI-006");
+/// A file is no plan of a deploy, or one for another place; or nothing says what is to be deployed.
+pub const BAD_PLAN: Code = Code("K-CLI-007");
+/// A release can't have this name.
+pub const BAD_NAME: Code = Code("K-CLI-008");

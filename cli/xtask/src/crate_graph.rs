@@ -17,12 +17,13 @@ const SERVICE_SHARED: [&str; 5] = ["svc-api", "svc-stores", "svc-kit", "svc-clie
 const TESTBED: &str = "testbed";
 
 /// What the command line's crates may depend on in this workspace. Arrows point down only.
-const COMMAND_LINE: [(&str, &[&str]); 11] = [
+const COMMAND_LINE: [(&str, &[&str]); 12] = [
     ("kernel-core", &[]),
     ("kernel-compose", &["kernel-core"]),
     ("kernel-engine", &["kernel-core", "kernel-compose"]),
     ("kernel-engine-local", &["kernel-core", "kernel-compose", "kernel-engine"]),
     ("kernel-engine-docker", &["kernel-core", "kernel-compose", "kernel-engine"]),
+    ("kernel-deploy", &["kernel-core", "kernel-engine"]),
     ("kernel-image", &[]),
     ("kernel-report", &["kernel-core"]),
     ("kernel-ops", &["kernel-core", "kernel-compose", "kernel-engine", "kernel-image"]),
@@ -31,6 +32,7 @@ const COMMAND_LINE: [(&str, &[&str]); 11] = [
         &[
             "kernel-core",
             "kernel-compose",
+            "kernel-deploy",
             "kernel-engine",
             "kernel-engine-local",
             "kernel-engine-docker",

@@ -1,29 +1,262 @@
-//! `kernel deploy`: planned; says so and does nothing.
+//! `kernel deploy`: take a cluster to what files say, and prove that it got there.
 
-use clap::Args;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
+use kernel_core::plan::Plan;
+use kernel_deploy::deploy::{DeploySettings, Report, deploy, look};
+use kernel_deploy::{Cluster, Manifest, digest};
 use kernel_ops::{Failure, problem};
+use serde::{Deserialize, Serialize};
 
-use crate::codes::NOT_IMPLEMENTED;
+use crate::arguments::DataFormat;
+use crate::codes::{BAD_PLAN, NOT_IMPLEMENTED};
+use crate::commands::cluster::{self, Files, Rules, Target};
 use crate::context::Context;
+use crate::work;
 
 const EXAMPLES: &str = "\
-Not implemented yet: the command says so and exits with 1.
-
 Examples:
-  kernel deploy staging";
+  kernel deploy -f manifests/ -n shop             all objects of a folder, in order, until they are ready
+  kernel deploy -f manifests/ -n shop --dry-run   the plan, as the cluster itself has checked it
+  kernel deploy -f manifests/ -n shop --plan-only -o plan.json
+  kernel deploy --plan plan.json                  exactly that plan, or nothing";
 
 /// What can be said.
 #[derive(Args, Debug)]
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
-    /// The environment, a folder below `k8s/`
+    /// An environment of the workspace (not implemented yet: name files with `-f`)
     environment: Option<String>,
+
+    #[command(flatten)]
+    files: Files,
+
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    rules: Rules,
+
+    /// Make the plan and change nothing; the same as `--dry-run`
+    #[arg(long)]
+    plan_only: bool,
+
+    /// Carry out a plan that was made before, if the cluster is still as it was then
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "plan_only", "environment"])]
+    plan: Option<PathBuf>,
+
+    /// Leave a deploy that failed as it is, instead of going back to the release before
+    #[arg(long)]
+    no_rollback: bool,
+
+    /// The form of the answer: table, json, yaml or name; or the FILE that a plan is written to
+    #[arg(short = 'o', long = "output", value_name = "FORMAT|FILE", default_value = "table")]
+    output: String,
 }
 
-/// Says that there is nothing to run yet.
-pub fn run(_context: &mut Context, _arguments: Arguments) -> Result<ExitCode, Failure> {
-    Err(missing("deploy"))
+/// A plan that was made and may be carried out. It holds the objects whole, secrets too: the file is for its owner only.
+#[derive(Debug, Serialize, Deserialize)]
+struct PlanFile {
+    schema: String,
+    server: String,
+    namespace: String,
+    name: String,
+    digest: String,
+    manifests: Vec<Manifest>,
+}
+
+const PLAN_FILE: &str = "kernel.deploy-plan/v1";
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    schema: &'static str,
+    release: &'a str,
+    namespace: &'a str,
+    changed: bool,
+    revision: Option<u32>,
+    rolled_back_to: Option<u32>,
+    digest: String,
+    plan: &'a Plan,
+    left: Vec<Left>,
+}
+
+#[derive(Serialize)]
+struct Left {
+    object: String,
+    because: &'static str,
+}
+
+/// Does it.
+pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let format = DataFormat::from_str(&arguments.output, true).ok();
+    let plan_only = arguments.plan_only || context.settings.dry_run;
+    if let Some(environment) = &arguments.environment {
+        return Err(missing(&format!("deploy {environment}")));
+    }
+    let approved = arguments.plan.as_deref().map(read_plan).transpose()?;
+    let manifests = match &approved {
+        Some(plan) => plan.manifests.clone(),
+        None if arguments.files.is_empty() => {
+            let message = "nothing says what is to be deployed";
+            let help = "name a file or a folder with `-f PATH`";
+            return Err(Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help)));
+        }
+        None => arguments.files.read(context)?,
+    };
+    let done = work::run(context, async |surroundings| {
+        let mut cluster = arguments.target.connect().await?;
+        let mut settings = cluster::settings(context, &cluster, &arguments.rules, "deploy".to_owned())?;
+        settings.roll_back = !arguments.no_rollback;
+        if let Some(plan) = &approved {
+            same_target(plan, &cluster, &settings)?;
+            settings.approved = Some(plan.digest.clone());
+        }
+        let message =
+            format!("cluster {}, namespace {}, release {}", cluster.server, cluster.namespace, settings.name);
+        surroundings.events.emit(Event::Notice { message });
+        let report = if plan_only {
+            let look = look(&mut cluster, &manifests, &settings).await;
+            let look = look.map_err(|faults| cluster::failure(&faults))?;
+            Report {
+                plan: look.proposal.plan,
+                left: look.proposal.left,
+                revision: None,
+                exit: ExitCode::Success,
+                problems: Vec::new(),
+                rolled_back_to: None,
+            }
+        } else {
+            let (events, cancel) = (&surroundings.events, &surroundings.cancel);
+            let done = deploy(&mut cluster, &manifests, &settings, events, cancel).await;
+            done.map_err(|faults| cluster::failure(&faults))?
+        };
+        Ok(Done { report, settings, cluster })
+    })?;
+    if plan_only && format.is_none() {
+        write_plan(&arguments.output, &done, manifests)?;
+    }
+    show(context, format.unwrap_or_default(), plan_only, &done);
+    if done.report.exit == ExitCode::Success {
+        return Ok(ExitCode::Success);
+    }
+    Err(Failure::several(done.report.exit, done.report.problems))
+}
+
+struct Done {
+    report: Report,
+    settings: DeploySettings,
+    cluster: Cluster,
+}
+
+fn show(context: &Context, format: DataFormat, plan_only: bool, done: &Done) {
+    let report = &done.report;
+    let left = report.left.iter().map(|(name, because)| Left { object: name.to_string(), because });
+    let answer = Answer {
+        schema: "kernel.deploy/v1",
+        release: done.settings.name.as_str(),
+        namespace: &done.cluster.namespace,
+        changed: !plan_only && !report.plan.is_empty(),
+        revision: report.revision,
+        rolled_back_to: report.rolled_back_to,
+        digest: digest(&report.plan),
+        plan: &report.plan,
+        left: left.collect(),
+    };
+    let text = || {
+        let mut text = String::new();
+        if plan_only {
+            text += &describe(&report.plan);
+        } else if report.plan.is_empty() {
+            text += "everything is as it should be; nothing to do\n";
+        } else if let (Some(revision), ExitCode::Success) = (report.revision, report.exit) {
+            text += &format!("release {revision} of {} is deployed\n", done.settings.name);
+        } else if let Some(back) = report.rolled_back_to {
+            text += &format!("release {back} of {} is there again\n", done.settings.name);
+        }
+        for left in &answer.left {
+            text += &format!("left: {}, because {}\n", left.object, left.because);
+        }
+        text
+    };
+    let names = || report.plan.steps.iter().map(|step| step.subject.to_string()).collect();
+    context.answer(format, &answer, text, names);
+}
+
+/// A plan for people: every step, and below it what changes.
+pub fn describe(plan: &Plan) -> String {
+    use kernel_core::object::ObjectAction;
+    use kernel_core::plan::Action;
+    if plan.is_empty() {
+        return "everything is as it should be; nothing to do\n".to_owned();
+    }
+    let mut text = String::new();
+    for step in &plan.steps {
+        let Action::Object(action) = &step.action else { continue };
+        match &**action {
+            ObjectAction::Update { differences, .. } => {
+                text += &format!("{} {}: {}\n", step.id, step.subject, step.action);
+                differences.iter().for_each(|difference| text += &format!("    {difference}\n"));
+            }
+            _ => text += &format!("{} {}: {}, {}\n", step.id, step.subject, step.action, step.cause),
+        }
+    }
+    text
+}
+
+fn write_plan(path: &str, done: &Done, manifests: Vec<Manifest>) -> Result<(), Failure> {
+    let plan = PlanFile {
+        schema: PLAN_FILE.to_owned(),
+        server: done.cluster.server.clone(),
+        namespace: done.cluster.namespace.clone(),
+        name: done.settings.name.to_string(),
+        digest: digest(&done.report.plan),
+        manifests,
+    };
+    let path = Path::new(path);
+    let text = serde_json::to_vec_pretty(&plan).unwrap_or_default();
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(&text));
+    written.map_err(|error| Failure::unwritable(path, &error))
+}
+
+fn read_plan(path: &Path) -> Result<PlanFile, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::unreadable(path, &error))?;
+    let wrong = |what: String| {
+        let message = format!("`{}` is no plan of `kernel deploy`: {what}", path.display());
+        let help = "make one with `kernel deploy … --plan-only -o FILE`";
+        Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help))
+    };
+    let plan: PlanFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if plan.schema != PLAN_FILE {
+        return Err(wrong(format!("its schema is `{}`", plan.schema)));
+    }
+    Ok(plan)
+}
+
+/// A plan is for one place.
+fn same_target(plan: &PlanFile, cluster: &Cluster, settings: &DeploySettings) -> Result<(), Failure> {
+    let there = (&plan.server, &plan.namespace, plan.name.as_str());
+    let here = (&cluster.server, &cluster.namespace, settings.name.as_str());
+    if there == here {
+        return Ok(());
+    }
+    let message = format!(
+        "this plan is for release {} in namespace {} of {}, and this is release {} in namespace {} of {}",
+        there.2, there.1, there.0, here.2, here.1, here.0
+    );
+    let help = "choose the place with `--context`, `-n` and `-p`, or make a plan for this one";
+    Err(Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help)))
 }
 
 /// The failure of a command that does not exist yet.

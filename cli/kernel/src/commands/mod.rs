@@ -3,16 +3,19 @@
 mod attach;
 pub(crate) mod build;
 mod change;
+mod cluster;
 mod completions;
 mod config;
 mod cp;
 mod deploy;
+mod diff;
 mod doctor;
 mod down;
 mod events;
 mod exec;
 mod explain;
 mod help;
+mod history;
 mod images;
 mod infra;
 mod kill;
@@ -27,6 +30,7 @@ mod pull;
 mod push;
 mod reference;
 mod restart;
+mod rollback;
 mod run;
 mod sandbox;
 mod scale;
@@ -34,6 +38,7 @@ mod setup;
 mod smoke;
 mod start;
 mod stats;
+mod status;
 mod stop;
 mod top;
 mod unpause;
@@ -125,8 +130,16 @@ pub enum Command {
     Completions(completions::Arguments),
     /// Print the manual page
     Man(man::Arguments),
-    /// Deploy to Kubernetes (not implemented yet)
+    /// Take a Kubernetes cluster to what files say, and wait until it is there
     Deploy(deploy::Arguments),
+    /// Show what a deploy would change
+    Diff(diff::Arguments),
+    /// Deploy an earlier release again, its configuration included
+    Rollback(rollback::Arguments),
+    /// Show how a release in a cluster is now
+    Status(status::Arguments),
+    /// Show what was deployed before
+    History(history::Arguments),
     /// Isolated, seeded platforms for tenants (not implemented yet)
     Sandbox(sandbox::Arguments),
     /// Write the reference of the command line
@@ -179,6 +192,10 @@ impl Command {
             Self::Completions(arguments) => completions::run(context, arguments),
             Self::Man(arguments) => man::run(context, arguments),
             Self::Deploy(arguments) => deploy::run(context, arguments),
+            Self::Diff(arguments) => diff::run(context, arguments),
+            Self::Rollback(arguments) => rollback::run(context, arguments),
+            Self::Status(arguments) => status::run(context, arguments),
+            Self::History(arguments) => history::run(context, arguments),
             Self::Sandbox(arguments) => sandbox::run(context, arguments),
             Self::Reference(arguments) => reference::run(context, arguments),
         };

@@ -1,0 +1,291 @@
+//! A deploy from its beginning to its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel_core::event::{Event, Problem};
+use kernel_core::exit::ExitCode;
+use kernel_core::name::ProjectName;
+use kernel_core::object::{ObjectAction, ObjectName};
+use kernel_core::plan::{Action, Plan, Step, Subject};
+use kernel_engine::{Events, Outcome as Executed, execute};
+use tokio_util::sync::CancellationToken;
+
+use crate::applyset::ApplySet;
+use crate::cluster::Cluster;
+use crate::codes;
+use crate::engine::ClusterEngine;
+use crate::fault::Fault;
+use crate::lease::Lease;
+use crate::manifest::Manifest;
+use crate::observe::{Settings, complete, observe};
+use crate::plan::{Input, Proposal, digest, propose};
+use crate::release::{Outcome, Release, Releases};
+
+/// What a deploy is asked for.
+#[derive(Clone, Debug)]
+pub struct DeploySettings {
+    /// The release's name.
+    pub name: ProjectName,
+    /// What may be done to objects that are there.
+    pub settings: Settings,
+    /// How long a workload may take to become ready.
+    pub wait: Duration,
+    /// Whether what is no longer written is removed.
+    pub prune: bool,
+    /// Whether a deploy that fails is undone.
+    pub roll_back: bool,
+    /// Only a plan with this digest may be carried out.
+    pub approved: Option<String>,
+    /// Who deploys, for people: `ann@laptop`.
+    pub by: String,
+    /// What this is: `deploy`, `roll back to 3`.
+    pub note: String,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// What was done, or would be.
+    pub plan: Plan,
+    /// Objects that nobody wants any more and that stay, with why.
+    pub left: Vec<(ObjectName, &'static str)>,
+    /// The release that this has become.
+    pub revision: Option<u32>,
+    /// How the command should end.
+    pub exit: ExitCode,
+    /// What went wrong.
+    pub problems: Vec<Problem>,
+    /// The release that is there again, after this one failed.
+    pub rolled_back_to: Option<u32>,
+}
+
+/// What is there, and what that means.
+pub struct Look {
+    desired: Vec<Manifest>,
+    releases: Vec<Release>,
+    /// What is to be done.
+    pub proposal: Proposal,
+}
+
+/// Looks at the cluster and makes the plan. Writes nothing.
+///
+/// # Errors
+/// Everything that the cluster refuses, and what can't be changed.
+pub async fn look(
+    cluster: &mut Cluster,
+    manifests: &[Manifest],
+    settings: &DeploySettings,
+) -> Result<Look, Vec<Fault>> {
+    cluster.learn(manifests).await?;
+    let cluster = &*cluster;
+    let set = ApplySet::new(settings.name.as_str(), &cluster.namespace);
+    let desired = complete(cluster, manifests, &set.id);
+    let releases = Releases::new(cluster, settings.name.as_str());
+    let (observed, recorded, listed) = tokio::join!(
+        observe(cluster, &desired, &set.id, settings.settings),
+        set.recorded(cluster),
+        releases.list()
+    );
+    let (recorded, listed) = (recorded.map_err(|fault| vec![fault])?, listed.map_err(|fault| vec![fault])?);
+    let observed = observed?;
+    let names: Vec<ObjectName> = desired.iter().map(Manifest::name).collect();
+    let scope = set.scope(&names).with(&recorded.clone().unwrap_or_default());
+    let members = match &recorded {
+        Some(_) => set.members(cluster, &scope).await.map_err(|fault| vec![fault])?,
+        None => Vec::new(),
+    };
+    let kept: BTreeSet<ObjectName> = releases.needed(&listed);
+    let proposal = propose(&Input {
+        project: &settings.name,
+        desired: &desired,
+        observed: &observed,
+        set: &set,
+        recorded: recorded.as_ref(),
+        members: &members,
+        kept: &kept,
+        settings: settings.settings,
+        wait: settings.wait,
+        prune: settings.prune,
+    })?;
+    Ok(Look { desired, releases: listed, proposal })
+}
+
+/// Carries a deploy out: look, lock, look again, write down, do, wait, write down how it ended; and when it fails, the
+/// same with what was there before.
+///
+/// # Errors
+/// What stood in the way before anything was changed.
+pub async fn deploy(
+    cluster: &mut Cluster,
+    manifests: &[Manifest],
+    settings: &DeploySettings,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Report, Vec<Fault>> {
+    if manifests.is_empty() {
+        let message = "there is nothing in these files; everything that was deployed would be removed";
+        let help = "check the path; to remove a release, say `kernel deploy --remove`";
+        return Err(vec![Fault::new(codes::EMPTY, message).help(help)]);
+    }
+    let first = look(cluster, manifests, settings).await?;
+    approve(settings, &first.proposal.plan)?;
+    if first.proposal.plan.is_empty() {
+        return Ok(report(first.proposal, None));
+    }
+    let lock = format!("kernel-{}", settings.name);
+    let holder = format!("{} ({})", settings.by, uuid::Uuid::now_v7());
+    let waiting = |waiting: crate::lease::Waiting| {
+        let message = format!(
+            "{} holds the lock of this release; waiting to see whether that deploy is still alive",
+            waiting.holder
+        );
+        events.emit(Event::Notice { message });
+    };
+    ensure_namespace(cluster, settings, &first, events, cancel).await?;
+    let lease = Lease::acquire(cluster, &lock, &holder, waiting).await.map_err(|fault| vec![fault])?;
+    let lease = Arc::new(lease);
+    let result = locked(cluster, manifests, settings, events, cancel, &lease).await;
+    if let Some(lease) = Arc::into_inner(lease) {
+        lease.release().await;
+    }
+    result
+}
+
+/// A lock and a release live in the namespace, so where the files make it, that is done first and alone.
+async fn ensure_namespace(
+    cluster: &Cluster,
+    settings: &DeploySettings,
+    first: &Look,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<(), Vec<Fault>> {
+    let is_it = |step: &&Step| {
+        let create = matches!(&step.action, Action::Object(action) if **action == ObjectAction::Create);
+        let named = matches!(&step.subject, Subject::Object(name)
+            if name.kind == "Namespace" && name.group.is_empty() && name.name == cluster.namespace);
+        create && named
+    };
+    let Some(step) = first.proposal.plan.steps.iter().find(is_it) else { return Ok(()) };
+    let plan = Plan { steps: vec![step.clone()], ..first.proposal.plan.clone() };
+    let set = ApplySet::new(settings.name.as_str(), &cluster.namespace);
+    let engine = ClusterEngine::new(cluster.clone(), &first.desired, set, settings.settings, None);
+    let done = execute(&engine, &plan, events, cancel).await;
+    match done.failed.first() {
+        None => Ok(()),
+        Some(failure) => Err(vec![
+            Fault::new(codes::REFUSED, failure.problem.message.clone())
+                .help(failure.problem.help.clone().unwrap_or_default()),
+        ]),
+    }
+}
+
+fn approve(settings: &DeploySettings, plan: &Plan) -> Result<(), Vec<Fault>> {
+    let Some(approved) = &settings.approved else { return Ok(()) };
+    if *approved == digest(plan) {
+        return Ok(());
+    }
+    let lines = plan.steps.iter().map(ToString::to_string).collect();
+    let message = "the cluster is no longer as it was when the plan was made; nothing was changed";
+    Err(vec![
+        Fault::new(codes::PLAN_IS_OLD, message).evidence(lines).help(
+            "look at what would be done now (above), and make the plan anew with `--plan-only -o FILE`",
+        ),
+    ])
+}
+
+async fn locked(
+    cluster: &mut Cluster,
+    manifests: &[Manifest],
+    settings: &DeploySettings,
+    events: &Events,
+    cancel: &CancellationToken,
+    lease: &Arc<Lease>,
+) -> Result<Report, Vec<Fault>> {
+    // Somebody may have deployed between the first look and the lock.
+    let look = look(cluster, manifests, settings).await?;
+    if look.proposal.plan.is_empty() {
+        return Ok(report(look.proposal, None));
+    }
+    let releases = Releases::new(cluster, settings.name.as_str());
+    let begun = releases.begin(&look.releases, manifests, &settings.by, &settings.note).await;
+    let revision = begun.map_err(|fault| vec![fault])?;
+    events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
+    let done = carry_out(cluster, &look, settings, lease, events, cancel).await;
+    let mut report = report(look.proposal, Some(revision));
+    report.exit = done.exit_code();
+    report.problems = done.failed.iter().map(|failure| failure.problem.clone()).collect();
+    let outcome = if done.is_success() { Outcome::Deployed } else { Outcome::Failed };
+    let good = look.releases.iter().rev().find(|release| release.outcome == Outcome::Deployed);
+    let mut ended = releases.end(revision, outcome).await;
+    if let (Outcome::Failed, true, false, Some(good)) = (outcome, settings.roll_back, done.interrupted, good)
+    {
+        match back_to(cluster, good.revision, settings, events, cancel, lease).await {
+            Ok(()) => {
+                report.rolled_back_to = Some(good.revision);
+                ended = releases.end(revision, Outcome::RolledBack).await;
+            }
+            Err(problems) => {
+                report.exit = ExitCode::RollbackFailed;
+                report.problems.extend(problems);
+            }
+        }
+    }
+    if let Err(fault) = ended {
+        report.problems.push(fault.problem());
+        if report.exit == ExitCode::Success {
+            report.exit = fault.exit();
+        }
+    }
+    Ok(report)
+}
+
+async fn carry_out(
+    cluster: &Cluster,
+    look: &Look,
+    settings: &DeploySettings,
+    lease: &Arc<Lease>,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Executed {
+    let set = ApplySet::new(settings.name.as_str(), &cluster.namespace);
+    let (writes, lease) = (settings.settings, Some(Arc::clone(lease)));
+    let engine = ClusterEngine::new(cluster.clone(), &look.desired, set, writes, lease);
+    execute(&engine, &look.proposal.plan, events, cancel).await
+}
+
+/// The same spine with what was deployed before, its configuration included.
+async fn back_to(
+    cluster: &mut Cluster,
+    revision: u32,
+    settings: &DeploySettings,
+    events: &Events,
+    cancel: &CancellationToken,
+    lease: &Arc<Lease>,
+) -> Result<(), Vec<Problem>> {
+    let told = |faults: Vec<Fault>| faults.iter().map(Fault::problem).collect::<Vec<_>>();
+    events.emit(Event::Notice { message: format!("rolling back to release {revision}") });
+    let releases = Releases::new(cluster, settings.name.as_str());
+    let manifests = releases.manifests(revision).await.map_err(|fault| told(vec![fault]))?;
+    let settings = DeploySettings { approved: None, ..settings.clone() };
+    let look = look(cluster, &manifests, &settings).await.map_err(told)?;
+    events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
+    let done = carry_out(cluster, &look, &settings, lease, events, cancel).await;
+    if done.is_success() {
+        Ok(())
+    } else {
+        Err(done.failed.into_iter().map(|failure| failure.problem).collect())
+    }
+}
+
+fn report(proposal: Proposal, revision: Option<u32>) -> Report {
+    Report {
+        plan: proposal.plan,
+        left: proposal.left,
+        revision,
+        exit: ExitCode::Success,
+        problems: Vec::new(),
+        rolled_back_to: None,
+    }
+}

@@ -1,0 +1,41 @@
+//! Kubernetes: manifests in, a plan that the cluster itself has checked, what came of it out.
+//!
+//! ```text
+//! read (files) → desired → observe (GET and dry-run of every object) → plan → executor → release
+//! ```
+//!
+//! The plan and the executor are those of every other command: [`ClusterEngine`] is an engine whose steps are writes
+//! of objects and waits for what they are for.
+
+mod applyset;
+pub mod cluster;
+pub mod codes;
+pub mod deploy;
+mod difference;
+mod engine;
+mod fault;
+mod fields;
+mod lease;
+mod live;
+pub mod manifest;
+mod observe;
+pub mod plan;
+mod pods;
+pub mod release;
+mod stage;
+mod status;
+mod survey;
+
+pub use self::applyset::ApplySet;
+pub use self::cluster::{Address, Cluster};
+pub use self::engine::ClusterEngine;
+pub use self::fault::Fault;
+pub use self::lease::{Lease, Waiting};
+pub use self::manifest::{Manifest, Origin};
+pub use self::observe::{Observation, Settings};
+pub use self::plan::digest;
+pub use self::release::{Outcome, Release, Releases};
+pub use self::survey::{Surveyed, survey};
+
+/// Who writes, as the cluster's `managedFields` know us.
+pub const FIELD_MANAGER: &str = "kernel";

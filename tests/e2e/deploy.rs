@@ -1,0 +1,376 @@
+//! `kernel deploy` on a real cluster, over the built binary. The cluster is the testbed's: without `KUBECONFIG` the tests
+//! say that they are left out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![cfg(target_os = "linux")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use testbed::kubernetes::{Cluster, workload_image};
+use tokio::runtime::Runtime;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A namespace of its own, and a folder with files that are deployed into it.
+struct Bench {
+    runtime: Runtime,
+    client: Client,
+    kubeconfig: PathBuf,
+    namespace: String,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// `None`, and told, when the testbed's cluster is not there.
+    fn of(test: &str) -> Option<Self> {
+        let told = std::env::var_os("KUBECONFIG");
+        let cluster = Cluster::from_environment().ok();
+        let cluster =
+            cluster.filter(|cluster| told.is_some_and(|path| Path::new(&path) == cluster.kubeconfig()));
+        let Some(cluster) = cluster else {
+            // Straight to the terminal: what a test that passes prints is shown to nobody.
+            let text = format!("left out: {test}: KUBECONFIG is not that of the testbed's cluster\n");
+            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+            return None;
+        };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (client, namespace) = runtime.block_on(async {
+            let client = cluster.client().await.unwrap();
+            let namespace = json!({"metadata": {"generateName": "deploy-test-"}});
+            let namespace: Namespace = serde_json::from_value(namespace).unwrap();
+            let made = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+            (client, made.metadata.name.unwrap())
+        });
+        let folder = tempfile::tempdir().unwrap();
+        Some(Self { runtime, client, kubeconfig: cluster.kubeconfig().to_owned(), namespace, folder })
+    }
+
+    fn write(&self, name: &str, objects: &[Value]) {
+        let texts: Vec<String> = objects.iter().map(|object| object.to_string() + "\n").collect();
+        std::fs::write(self.folder.path().join(name), texts.join("---\n")).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kernel"));
+        command
+            .current_dir(self.folder.path())
+            .env("KUBECONFIG", &self.kubeconfig)
+            .args(["--progress", "plain"])
+            .args(arguments)
+            .args(["--namespace", &self.namespace]);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs it and requires an exit code; both outputs together.
+    #[track_caller]
+    fn ends_with(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "`kernel {}`:\n{told}", arguments.join(" "));
+        told
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn deployment(&self, name: &str) -> Option<Deployment> {
+        self.runtime.block_on(self.api::<Deployment>().get_opt(name)).unwrap()
+    }
+
+    fn image_of(&self, name: &str) -> String {
+        let spec = self.deployment(name).unwrap().spec.unwrap().template.spec.unwrap();
+        spec.containers[0].image.clone().unwrap()
+    }
+
+    fn configs(&self) -> Vec<String> {
+        let list = self.runtime.block_on(self.api::<ConfigMap>().list(&ListParams::default())).unwrap();
+        let names = list.items.into_iter().filter_map(|map| map.metadata.name);
+        names.filter(|name| name.starts_with("settings")).collect()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let parameters = DeleteParams::default();
+        drop(self.runtime.block_on(namespaces.delete(&self.namespace, &parameters)));
+    }
+}
+
+fn config(name: &str, value: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"greeting": value}})
+}
+
+fn service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    })
+}
+
+fn web(version: &str, settings: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 5,
+                    "containers": [{
+                        "name": "workload", "image": workload_image(version), "imagePullPolicy": "Never",
+                        "envFrom": [{"configMapRef": {"name": settings}}],
+                        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1},
+                    }],
+                },
+            },
+        },
+    })
+}
+
+#[test]
+fn files_are_deployed_changed_rolled_back_and_nothing_is_done_twice() {
+    let Some(bench) = Bench::of("files_are_deployed_changed_rolled_back_and_nothing_is_done_twice") else {
+        return;
+    };
+    bench.write("web.yaml", &[web("1", "settings-1"), service(), config("settings-1", "hello")]);
+    let told = bench.ends_with(3, &["diff", "-f", "."]);
+    assert!(told.contains("ConfigMap settings-1: create, not found"), "{told}");
+    assert!(bench.deployment("web").is_none(), "a diff changes nothing");
+    let told = bench.ends_with(0, &["deploy", "-f", "."]);
+    assert!(told.contains("release 1"), "{told}");
+    let status = bench.deployment("web").unwrap().status.unwrap();
+    assert_eq!((status.ready_replicas, status.updated_replicas), (Some(2), Some(2)));
+    let told = bench.ends_with(0, &["deploy", "-f", "."]);
+    assert!(told.contains("nothing to do"), "{told}");
+    let status = bench.ends_with(0, &["status", "-o", "json"]);
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let states: Vec<String> = status["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {}", one["kind"], one["state"]))
+        .collect();
+    assert_eq!(states, [r#""ConfigMap" "there""#, r#""Service" "there""#, r#""Deployment" "ready""#]);
+    assert_eq!(bench.ends_with(0, &["diff", "-f", "."]).lines().count(), 1);
+
+    // Another image, another configuration: the old one stays for the way back.
+    bench.write("web.yaml", &[web("2", "settings-2"), service(), config("settings-2", "good evening")]);
+    let told = bench.ends_with(3, &["diff", "-f", "."]);
+    assert!(told.contains("~ spec.template.spec.containers[workload].image:"), "{told}");
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    assert_eq!(bench.image_of("web"), workload_image("2"));
+    assert_eq!(bench.configs(), ["settings-1", "settings-2"]);
+
+    bench.ends_with(0, &["rollback"]);
+    assert_eq!(bench.image_of("web"), workload_image("1"));
+    let history = bench.ends_with(0, &["history", "-o", "json"]);
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let outcomes: Vec<&str> =
+        history["releases"].as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["deployed", "deployed", "deployed"]);
+
+    // What is no longer written goes.
+    bench.write("web.yaml", &[web("1", "settings-1"), config("settings-1", "hello")]);
+    let told = bench.ends_with(0, &["deploy", "-f", "."]);
+    assert!(told.contains("Service web"), "{told}");
+    assert!(bench.runtime.block_on(bench.api::<Service>().get_opt("web")).unwrap().is_none());
+}
+
+#[test]
+fn a_doomed_version_is_a_verdict_and_what_was_there_is_there_again() {
+    let Some(bench) = Bench::of("a_doomed_version_is_a_verdict_and_what_was_there_is_there_again") else {
+        return;
+    };
+    bench.write("web.yaml", &[web("1", "settings"), config("settings", "hello")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+
+    let mut broken = web("1", "settings");
+    broken["spec"]["template"]["spec"]["containers"][0]["image"] = json!("localhost/nobody-has-this:1");
+    bench.write("web.yaml", &[broken, config("settings", "changed")]);
+    let told = bench.ends_with(11, &["deploy", "-f", "."]);
+    assert!(told.contains("K-DEPLOY-013") && told.contains("ErrImageNeverPull"), "{told}");
+    assert!(told.contains("release 1 of") && told.contains("is there again"), "{told}");
+    assert_eq!(bench.image_of("web"), workload_image("1"));
+    let map = bench.runtime.block_on(bench.api::<ConfigMap>().get("settings")).unwrap();
+    assert_eq!(map.data.unwrap()["greeting"], "hello", "the configuration goes back with the code");
+
+    // A reference to nothing, and a program that ends: each with its own words.
+    let mut lost = web("1", "not-there");
+    lost["metadata"]["name"] = json!("lost");
+    let mut crashing = web("1", "settings");
+    crashing["metadata"]["name"] = json!("crashing");
+    crashing["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["exit", "7"]);
+    for (object, words) in [(lost, "CreateContainerConfigError"), (crashing, "exit code 7")] {
+        bench.write("web.yaml", &[web("1", "settings"), config("settings", "hello"), object]);
+        let told = bench.ends_with(11, &["deploy", "-f", "."]);
+        assert!(told.contains(words), "{told}");
+    }
+    let mut large = web("1", "settings");
+    large["metadata"]["name"] = json!("large");
+    large["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "4000"}});
+    bench.write("web.yaml", &[web("1", "settings"), config("settings", "hello"), large]);
+    let told = bench.ends_with(11, &["deploy", "-f", "."]);
+    assert!(told.contains("Unschedulable") && told.contains("Insufficient cpu"), "{told}");
+    assert!(bench.deployment("large").is_none(), "what failed is taken back");
+}
+
+#[test]
+fn what_the_cluster_refuses_is_told_before_anything_is_changed() {
+    let Some(bench) = Bench::of("what_the_cluster_refuses_is_told_before_anything_is_changed") else {
+        return;
+    };
+    let mut wrong = web("1", "settings");
+    wrong["spec"]["replicsa"] = json!(3);
+    let unknown = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}});
+    bench.write("web.yaml", &[config("settings", "hello"), wrong.clone()]);
+    bench.write("widget.yaml", &[unknown]);
+    let told = bench.ends_with(2, &["deploy", "-f", "."]);
+    assert!(told.contains("K-DEPLOY-005") && told.contains("widget.yaml:1"), "{told}");
+    std::fs::remove_file(bench.folder.path().join("widget.yaml")).unwrap();
+    let told = bench.ends_with(2, &["deploy", "-f", "."]);
+    assert!(
+        told.contains("K-DEPLOY-006") && told.contains("replicsa") && told.contains("web.yaml:3"),
+        "{told}"
+    );
+    assert!(bench.configs().is_empty(), "nothing was changed");
+
+    // A selector can't be changed where it stands.
+    bench.write("web.yaml", &[config("settings", "hello"), web("1", "settings")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    let mut other = web("1", "settings");
+    other["spec"]["selector"]["matchLabels"]["app"] = json!("other");
+    other["spec"]["template"]["metadata"]["labels"]["app"] = json!("other");
+    bench.write("web.yaml", &[config("settings", "hello"), other]);
+    let told = bench.ends_with(2, &["deploy", "-f", "."]);
+    assert!(told.contains("K-DEPLOY-007") && told.contains("spec.selector"), "{told}");
+    bench.ends_with(0, &["deploy", "-f", ".", "--replace"]);
+}
+
+#[test]
+fn others_keep_their_fields_and_earlier_tools_hand_theirs_over() {
+    let Some(bench) = Bench::of("others_keep_their_fields_and_earlier_tools_hand_theirs_over") else {
+        return;
+    };
+    // As `kubectl apply` on the client's side leaves it.
+    let mut map: ConfigMap = serde_json::from_value(config("settings", "old")).unwrap();
+    map.data.as_mut().unwrap().insert("dropped".to_owned(), "x".to_owned());
+    let parameters =
+        PostParams { field_manager: Some("kubectl-client-side-apply".to_owned()), ..PostParams::default() };
+    bench.runtime.block_on(bench.api::<ConfigMap>().create(&parameters, &map)).unwrap();
+    bench.write("settings.yaml", &[config("settings", "new")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    let map = bench.runtime.block_on(bench.api::<ConfigMap>().get("settings")).unwrap();
+    let data = map.data.unwrap();
+    assert_eq!(
+        (data.len(), data["greeting"].as_str()),
+        (1, "new"),
+        "what is no longer written is gone: {data:?}"
+    );
+
+    // A person's edit is not overwritten without a word.
+    let edit = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"greeting": "by hand"}});
+    let parameters = PatchParams::apply("kubectl-edit").force();
+    bench
+        .runtime
+        .block_on(bench.api::<ConfigMap>().patch("settings", &parameters, &Patch::Apply(edit)))
+        .unwrap();
+    let told = bench.ends_with(2, &["deploy", "-f", "."]);
+    assert!(
+        told.contains("K-DEPLOY-008") && told.contains("`data.greeting` is set by `kubectl-edit`"),
+        "{told}"
+    );
+    bench.ends_with(0, &["deploy", "-f", ".", "--force-conflicts"]);
+}
+
+#[test]
+fn an_autoscaler_is_not_fought() {
+    let Some(bench) = Bench::of("an_autoscaler_is_not_fought") else { return };
+    bench.write("web.yaml", &[config("settings", "hello"), web("1", "settings")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    let scaler = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "minReplicas": 1, "maxReplicas": 5,
+        },
+    });
+    bench.write("scaler.yaml", &[scaler]);
+    let told = bench.ends_with(3, &["diff", "-f", "."]);
+    assert!(!told.contains("replicas"), "{told}");
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    let replicas = || bench.deployment("web").unwrap().spec.unwrap().replicas;
+    assert_eq!(replicas(), Some(2), "handed over at its live value");
+    // As the autoscaler would do it; the next deploy leaves it.
+    let scale = json!({"spec": {"replicas": 3}});
+    let parameters = PatchParams::default();
+    let scaled = bench.api::<Deployment>();
+    bench.runtime.block_on(scaled.patch_scale("web", &parameters, &Patch::Merge(scale))).unwrap();
+    bench.write("web.yaml", &[config("settings", "hello"), web("2", "settings")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    assert_eq!((replicas(), bench.image_of("web")), (Some(3), workload_image("2")));
+}
+
+#[test]
+fn an_approved_plan_is_carried_out_or_nothing() {
+    let Some(bench) = Bench::of("an_approved_plan_is_carried_out_or_nothing") else { return };
+    bench.write("settings.yaml", &[config("settings", "one")]);
+    bench.ends_with(0, &["deploy", "-f", ".", "--plan-only", "-o", "plan.json"]);
+    assert!(bench.configs().is_empty());
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(bench.folder.path().join("plan.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "a plan holds secrets");
+    std::fs::rename(bench.folder.path().join("plan.json"), bench.folder.path().join("plan.kplan")).unwrap();
+    bench.ends_with(0, &["deploy", "--plan", "plan.kplan"]);
+    assert_eq!(bench.configs(), ["settings"]);
+    let told = bench.ends_with(14, &["deploy", "--plan", "plan.kplan"]);
+    assert!(told.contains("K-DEPLOY-012"), "{told}");
+}
+
+#[test]
+fn a_living_deploy_keeps_others_out_and_a_dead_one_does_not() {
+    let Some(bench) = Bench::of("a_living_deploy_keeps_others_out_and_a_dead_one_does_not") else { return };
+    let mut slow = web("1", "settings");
+    slow["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "READY", "value": "false"}]);
+    bench.write("web.yaml", &[config("settings", "hello"), slow]);
+    let mut first = bench.command(&["deploy", "-f", "."]);
+    let mut first =
+        first.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while bench.deployment("web").is_none() {
+        assert!(begun.elapsed() < PATIENCE, "the first deploy does not begin");
+        std::thread::yield_now();
+    }
+    bench.write("web.yaml", &[config("settings", "hello"), web("1", "settings")]);
+    let told = bench.ends_with(13, &["deploy", "-f", "."]);
+    assert!(told.contains("K-DEPLOY-011"), "{told}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let told = bench.ends_with(0, &["deploy", "-f", "."]);
+    assert!(told.contains("waiting to see whether that deploy is still alive"), "{told}");
+    let lease = bench.runtime.block_on(bench.api::<Lease>().list(&ListParams::default())).unwrap();
+    let holder = lease.items[0].spec.as_ref().unwrap().holder_identity.clone();
+    assert_eq!(holder.as_deref(), Some(""), "it was given back");
+    let releases = bench.runtime.block_on(bench.api::<Secret>().list(&ListParams::default())).unwrap();
+    assert!(releases.items.len() >= 2);
+}
