@@ -80,7 +80,7 @@ pub fn propose(input: &Input<'_>) -> Result<Proposal, Vec<Fault>> {
     let kept_scope = input.set.scope(left.iter().map(|(name, _)| name));
     let exact = scope.with(&kept_scope);
     let writes = !remove.is_empty()
-        || stages.values().flatten().any(|(_, wish)| !matches!(wish, Wish::Nothing | Wish::Await { .. }));
+        || stages.values().flatten().any(|(_, wish)| !matches!(wish, Wish::Nothing | Wish::Await));
     let before = input.recorded.map_or_else(|| scope.clone(), |recorded| recorded.with(&scope));
     let parent = || Subject::Object(input.set.parent.clone());
     let record = |scope: &Scope| ObjectAction::Record { annotations: scope.annotations() };

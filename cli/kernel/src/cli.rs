@@ -43,10 +43,55 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The commands by what they are for. A command that stands in none of them is told last.
+const GROUPS: [(&str, &[&str]); 5] = [
+    (
+        "Platform",
+        &["up", "down", "ps", "logs", "start", "stop", "restart", "why", "smoke", "setup", "new", "doctor"],
+    ),
+    (
+        "Containers",
+        &[
+            "run", "exec", "attach", "cp", "top", "stats", "events", "port", "scale", "kill", "pause",
+            "unpause", "wait", "ls",
+        ],
+    ),
+    ("Files and images", &["config", "versions", "build", "images", "pull", "push"]),
+    ("Kubernetes", &["deploy", "diff", "rollback", "status", "history"]),
+    ("Tenants", &["sandbox"]),
+];
+
 /// The command line's definition, with the help of all commands in one form.
 #[must_use]
 pub fn definition() -> clap::Command {
-    Cli::command().help_template(TEMPLATE).mut_subcommands(with_template)
+    let command = Cli::command();
+    let template = TEMPLATE.replace("{all-args}", &format!("{}Options:\n{{options}}", grouped(&command)));
+    command.help_template(template).mut_subcommands(with_template)
+}
+
+/// All commands, each with its line, below what they are for.
+fn grouped(command: &clap::Command) -> String {
+    let mut rest: Vec<&clap::Command> =
+        command.get_subcommands().filter(|command| !command.is_hide_set()).collect();
+    let mut text = String::new();
+    let more = |text: &mut String, heading: &str, commands: &[&clap::Command]| {
+        text.push_str(&format!("{heading}:\n"));
+        for command in commands {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            text.push_str(&format!("  {:<11}  {about}\n", command.get_name()));
+        }
+        text.push('\n');
+    };
+    for (heading, names) in GROUPS {
+        let listed: Vec<&clap::Command> = names
+            .iter()
+            .filter_map(|name| rest.iter().find(|command| command.get_name() == *name).copied())
+            .collect();
+        rest.retain(|command| !names.contains(&command.get_name()));
+        more(&mut text, heading, &listed);
+    }
+    more(&mut text, "More", &rest);
+    text
 }
 
 fn with_template(command: clap::Command) -> clap::Command {
