@@ -332,6 +332,41 @@ fn an_autoscaler_is_not_fought() {
 }
 
 #[test]
+fn a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does() {
+    let Some(bench) = Bench::of("a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does") else {
+        return;
+    };
+    // Before it ends, a pod goes on answering until nobody sends to it any more.
+    let graceful = |version: &str| {
+        let mut object = web(version, "settings");
+        let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+        container["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 3}}});
+        object
+    };
+    bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("1")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    let service_object = bench.runtime.block_on(bench.api::<Service>().get("web")).unwrap();
+    let url = format!("http://{}/", service_object.spec.unwrap().cluster_ip.unwrap());
+    bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("2")]);
+    let told = bench.ends_with(0, &["deploy", "-f", ".", "--probe", &url]);
+    assert!(told.contains(" requests, 0 lost; with 95 % certainty"), "{told}");
+
+    // Pods that are said to be ready long before they answer.
+    let mut rash = graceful("1");
+    let container = &mut rash["spec"]["template"]["spec"]["containers"][0];
+    container.as_object_mut().unwrap().remove("readinessProbe");
+    container["env"] = json!([{"name": "START_SECONDS", "value": "20"}]);
+    bench.write("web.yaml", &[config("settings", "hello"), service(), rash]);
+    let told = bench.ends_with(20, &["deploy", "-f", ".", "--probe", &url]);
+    assert!(told.contains("K-DEPLOY-016") && told.contains("requests began to go to pod web-"), "{told}");
+    assert!(told.contains("that could not answer yet: give it a readiness probe"), "{told}");
+    assert_eq!(bench.image_of("web"), workload_image("2"), "what was there is there again:\n{told}");
+
+    let told = bench.ends_with(22, &["deploy", "-f", ".", "--probe", "http://127.0.0.1:1/"]);
+    assert!(told.contains("K-DEPLOY-017"), "{told}");
+}
+
+#[test]
 fn an_approved_plan_is_carried_out_or_nothing() {
     let Some(bench) = Bench::of("an_approved_plan_is_carried_out_or_nothing") else { return };
     bench.write("settings.yaml", &[config("settings", "one")]);

@@ -32,6 +32,10 @@ pub const DOOMED: Code = Code("K-DEPLOY-013");
 pub const FAILED: Code = Code("K-DEPLOY-014");
 /// There is no such release.
 pub const NO_RELEASE: Code = Code("K-DEPLOY-015");
+/// A request was lost during the rollout.
+pub const REQUEST_LOST: Code = Code("K-DEPLOY-016");
+/// What is probed was not well before anything was changed.
+pub const NO_BASELINE: Code = Code("K-DEPLOY-017");
 
 /// All of them, each with a page in `docs/errors/`.
 pub const ALL: &[Code] = &[
@@ -50,4 +54,6 @@ pub const ALL: &[Code] = &[
     DOOMED,
     FAILED,
     NO_RELEASE,
+    REQUEST_LOST,
+    NO_BASELINE,
 ];

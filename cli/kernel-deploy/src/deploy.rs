@@ -1,6 +1,7 @@
 //! A deploy from its beginning to its end.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,18 @@ use crate::codes;
 use crate::engine::ClusterEngine;
 use crate::fault::Fault;
 use crate::lease::Lease;
+use crate::live::{Happening, What};
 use crate::manifest::Manifest;
 use crate::observe::{Settings, complete, observe};
 use crate::plan::{Input, Proposal, digest, propose};
+use crate::probe::{Loss, ProbeSettings, Prober, Proof};
 use crate::release::{Outcome, Release, Releases};
+
+/// What happens so shortly before or after a lost request may have to do with it.
+const NEAR_MS: i128 = 3000;
+
+/// So long the nodes may still send to a pod after its address was taken out.
+const PROXY_MS: i128 = 300;
 
 /// What a deploy is asked for.
 #[derive(Clone, Debug)]
@@ -42,6 +51,8 @@ pub struct DeploySettings {
     pub by: String,
     /// What this is: `deploy`, `roll back to 3`.
     pub note: String,
+    /// What is asked during the rollout, to prove that nothing is lost.
+    pub probe: Option<ProbeSettings>,
 }
 
 /// What came of it.
@@ -59,6 +70,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// The release that is there again, after this one failed.
     pub rolled_back_to: Option<u32>,
+    /// What came of the requests during the rollout.
+    pub proof: Option<Proof>,
 }
 
 /// What is there, and what that means.
@@ -208,18 +221,34 @@ async fn locked(
     if look.proposal.plan.is_empty() {
         return Ok(report(look.proposal, None));
     }
+    let prober = match &settings.probe {
+        Some(probe) => Some(Prober::begin(probe, &cluster.client).await.map_err(|fault| vec![fault])?),
+        None => None,
+    };
     let releases = Releases::new(cluster, settings.name.as_str());
     let begun = releases.begin(&look.releases, manifests, &settings.by, &settings.note).await;
     let revision = begun.map_err(|fault| vec![fault])?;
     events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
-    let done = carry_out(cluster, &look, settings, lease, events, cancel).await;
+    let (done, timeline) = carry_out(cluster, &look, settings, lease, events, cancel, prober.as_ref()).await;
     let mut report = report(look.proposal, Some(revision));
     report.exit = done.exit_code();
     report.problems = done.failed.iter().map(|failure| failure.problem.clone()).collect();
-    let outcome = if done.is_success() { Outcome::Deployed } else { Outcome::Failed };
+    let mut lost = false;
+    if let Some(prober) = prober {
+        let proof = prober.end().await;
+        if let Some(loss) = proof.lost.first() {
+            let fault = explain(loss, &timeline);
+            report.exit = fault.exit();
+            report.problems.insert(0, fault.problem());
+            lost = true;
+        }
+        report.proof = Some(proof);
+    }
+    let outcome = if done.is_success() && !lost { Outcome::Deployed } else { Outcome::Failed };
     let good = look.releases.iter().rev().find(|release| release.outcome == Outcome::Deployed);
     let mut ended = releases.end(revision, outcome).await;
-    if let (Outcome::Failed, true, false, Some(good)) = (outcome, settings.roll_back, done.interrupted, good)
+    if let (Outcome::Failed, true, false, Some(good)) =
+        (outcome, settings.roll_back, cancel.is_cancelled(), good)
     {
         match back_to(cluster, good.revision, settings, events, cancel, lease).await {
             Ok(()) => {
@@ -248,11 +277,64 @@ async fn carry_out(
     lease: &Arc<Lease>,
     events: &Events,
     cancel: &CancellationToken,
-) -> Executed {
+    prober: Option<&Prober>,
+) -> (Executed, Vec<Happening>) {
     let set = ApplySet::new(settings.name.as_str(), &cluster.namespace);
     let (writes, lease) = (settings.settings, Some(Arc::clone(lease)));
     let engine = ClusterEngine::new(cluster.clone(), &look.desired, set, writes, lease);
-    execute(&engine, &look.proposal.plan, events, cancel).await
+    let stop = cancel.child_token();
+    let work = execute(&engine, &look.proposal.plan, events, &stop);
+    let listen = async {
+        match prober {
+            Some(prober) => prober.first_loss().await,
+            None => std::future::pending().await,
+        }
+        // Whoever loses a request goes no further.
+        stop.cancel();
+    };
+    let done = {
+        let (mut work, mut listen) = (pin!(work), pin!(listen));
+        let mut ended = false;
+        loop {
+            tokio::select! {
+                done = &mut work => break done,
+                () = &mut listen, if !ended => ended = true,
+            }
+        }
+    };
+    (done, engine.timeline())
+}
+
+/// A lost request, with what happened to pods and addresses just before and after it.
+fn explain(loss: &Loss, timeline: &[Happening]) -> Fault {
+    let message = format!(
+        "a request was lost: {} on a {} connection at {}: {}",
+        loss.url, loss.connection, loss.at, loss.why
+    );
+    let milliseconds = |happening: &Happening| happening.at.duration_since(loss.at).as_millis();
+    let near = timeline.iter().filter(|happening| milliseconds(happening).abs() <= NEAR_MS);
+    let lines = near.map(|happening| format!("{:+} ms: {happening}", milliseconds(happening))).collect();
+    // A pod that had begun to end when requests still went to it, or had until just now.
+    let began = timeline.iter().filter(|one| one.what == What::BeganToEnd && milliseconds(one) < 0);
+    let ending = began.filter(|began| {
+        let removed = |one: &&Happening| one.pod == began.pod && one.what == What::Removed;
+        timeline.iter().find(removed).is_none_or(|removed| milliseconds(removed) >= -PROXY_MS)
+    });
+    let help = match ending.last() {
+        Some(ending) => format!(
+            "pod {} ended while requests still went to it: give it a preStop of some seconds, and let its program \
+             finish what it has begun",
+            ending.pod
+        ),
+        None => {
+            let added = timeline.iter().filter(|one| one.what == What::Added && milliseconds(one) < 0);
+            let pod = added.last().map_or_else(String::new, |one| format!(" {}", one.pod));
+            format!(
+                "requests went to a pod{pod} that could not answer yet: give it a readiness probe that says so"
+            )
+        }
+    };
+    Fault::new(codes::REQUEST_LOST, message).evidence(lines).help(help)
 }
 
 /// The same spine with what was deployed before, its configuration included.
@@ -271,7 +353,7 @@ async fn back_to(
     let settings = DeploySettings { approved: None, ..settings.clone() };
     let look = look(cluster, &manifests, &settings).await.map_err(told)?;
     events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
-    let done = carry_out(cluster, &look, &settings, lease, events, cancel).await;
+    let (done, _) = carry_out(cluster, &look, &settings, lease, events, cancel, None).await;
     if done.is_success() {
         Ok(())
     } else {
@@ -287,5 +369,6 @@ fn report(proposal: Proposal, revision: Option<u32>) -> Report {
         exit: ExitCode::Success,
         problems: Vec::new(),
         rolled_back_to: None,
+        proof: None,
     }
 }

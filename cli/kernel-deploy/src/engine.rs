@@ -20,7 +20,7 @@ use crate::applyset::ApplySet;
 use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::lease::Lease;
-use crate::live::{Live, Version};
+use crate::live::{Happening, Live, Version};
 use crate::manifest::Manifest;
 use crate::observe::{Settings, value};
 use crate::{FIELD_MANAGER, codes, fields};
@@ -56,6 +56,12 @@ impl ClusterEngine {
         let desired = desired.iter().map(|manifest| (manifest.name(), manifest.body.clone())).collect();
         let live = Live::new(cluster.clone());
         Self { cluster, desired, set, settings, lease, live, written: Mutex::default() }
+    }
+
+    /// What happened to pods and to where services send requests, while somebody waited for them.
+    #[must_use]
+    pub fn timeline(&self) -> Vec<Happening> {
+        self.live.timeline()
     }
 
     async fn write(&self, name: &ObjectName, action: &ObjectAction, context: &Context) -> Result<(), Fault> {

@@ -64,6 +64,8 @@ impl Fault {
             codes::LOCKED => ExitCode::Locked,
             codes::PLAN_IS_OLD => ExitCode::Conflict,
             codes::DOOMED | codes::FAILED => ExitCode::Unhealthy,
+            codes::REQUEST_LOST => ExitCode::CheckFailed,
+            codes::NO_BASELINE => ExitCode::Invalid,
             _ => ExitCode::Usage,
         }
     }

@@ -1,11 +1,13 @@
 //! What happens in the cluster, as its watches tell it, and when a workload is ready or will never be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kernel_core::object::ObjectName;
 use kernel_engine::Context;
@@ -65,6 +67,50 @@ struct Seen {
     /// When a pod was first without room.
     without_room: BTreeMap<String, Instant>,
     trouble: Option<String>,
+    /// What happened to pods and to the addresses of services, as it was seen here.
+    timeline: Vec<Happening>,
+}
+
+/// Something that happened to a pod or to where a service sends requests.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// When it was seen.
+    pub at: Timestamp,
+    /// Which pod.
+    pub pod: String,
+    /// What.
+    pub what: What,
+}
+
+/// What happens to a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It was told to end.
+    BeganToEnd,
+    /// It is no longer there.
+    Gone,
+    /// It says that it can answer.
+    Ready,
+    /// It says that it can't.
+    Unready,
+    /// A service sends requests to it.
+    Added,
+    /// No service does any more.
+    Removed,
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pod = &self.pod;
+        match self.what {
+            What::BeganToEnd => write!(f, "pod {pod} began to end"),
+            What::Gone => write!(f, "pod {pod} was gone"),
+            What::Ready => write!(f, "pod {pod} became ready"),
+            What::Unready => write!(f, "pod {pod} became unready"),
+            What::Added => write!(f, "requests began to go to pod {pod}"),
+            What::Removed => write!(f, "requests no longer went to pod {pod}"),
+        }
+    }
 }
 
 impl Shared {
@@ -97,6 +143,7 @@ impl Live {
         self.watch(&name.group, &name.kind, name.namespace.as_ref());
         if name.group == "apps" || name.group == "batch" {
             self.watch("", "Pod", name.namespace.as_ref());
+            self.watch("discovery.k8s.io", "EndpointSlice", name.namespace.as_ref());
         }
         if name.kind == "Deployment" {
             self.watch("apps", "ReplicaSet", name.namespace.as_ref());
@@ -117,6 +164,11 @@ impl Live {
             // What only time decides is looked at again.
             drop(tokio::time::timeout(Duration::from_secs(1), changed).await);
         }
+    }
+
+    /// What happened so far.
+    pub fn timeline(&self) -> Vec<Happening> {
+        self.shared.seen().timeline.clone()
     }
 
     fn verdict(&self, name: &ObjectName, version: Option<&Version>) -> Verdict {
@@ -264,9 +316,15 @@ async fn listen(api: Api<DynamicObject>, question: ObjectName, types: TypeMeta, 
             Ok(Event::Apply(object)) => {
                 seen.trouble = None;
                 let name = named(&object);
-                seen.objects.insert(name, typed(object));
+                let now = typed(object);
+                seen.note(&name, Some(&now));
+                seen.objects.insert(name, now);
             }
-            Ok(Event::Delete(object)) => drop(seen.objects.remove(&named(&object))),
+            Ok(Event::Delete(object)) => {
+                let name = named(&object);
+                seen.note(&name, None);
+                seen.objects.remove(&name);
+            }
             Err(error) => seen.trouble = Some(format!("the cluster does not answer: {error}")),
         }
         drop(seen);
@@ -275,6 +333,37 @@ async fn listen(api: Api<DynamicObject>, question: ObjectName, types: TypeMeta, 
 }
 
 impl Seen {
+    /// Notes what changed about a pod or the addresses of a service.
+    fn note(&mut self, name: &ObjectName, now: Option<&Value>) {
+        let before = self.objects.get(name);
+        let mut said = Vec::new();
+        match name.kind.as_str() {
+            "Pod" => {
+                let ends = |pod: Option<&Value>| {
+                    pod.is_some_and(|pod| pod.pointer("/metadata/deletionTimestamp").is_some())
+                };
+                let ready = |pod: Option<&Value>| pod.is_some_and(is_ready);
+                let pod = || name.name.clone();
+                if ends(now) && !ends(before) {
+                    said.push((pod(), What::BeganToEnd));
+                }
+                if now.is_none() {
+                    said.push((pod(), What::Gone));
+                } else if ready(now) != ready(before) {
+                    said.push((pod(), if ready(now) { What::Ready } else { What::Unready }));
+                }
+            }
+            "EndpointSlice" => {
+                let (old, new) = (addresses(before), addresses(now));
+                said.extend(old.difference(&new).map(|pod| (pod.clone(), What::Removed)));
+                said.extend(new.difference(&old).map(|pod| (pod.clone(), What::Added)));
+            }
+            _ => {}
+        }
+        let at = Timestamp::now();
+        self.timeline.extend(said.into_iter().map(|(pod, what)| Happening { at, pod, what }));
+    }
+
     /// The pods of a workload that are of its newest version.
     fn newest_pods<'a>(&'a self, name: &ObjectName) -> Box<dyn Iterator<Item = &'a Value> + 'a> {
         let Some(object) = self.objects.get(name) else { return Box::new(std::iter::empty()) };
@@ -317,6 +406,21 @@ impl Seen {
             _ => Box::new(of_kind("Pod").filter(move |pod| owned_by(pod, &uid))),
         }
     }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "True")
+}
+
+/// The pods that a service sends requests to.
+fn addresses(slice: Option<&Value>) -> BTreeSet<String> {
+    let endpoints = slice.and_then(|slice| slice.get("endpoints")).and_then(Value::as_array);
+    let ready = endpoints
+        .into_iter()
+        .flatten()
+        .filter(|one| one.pointer("/conditions/ready") == Some(&Value::Bool(true)));
+    ready.map(|one| text(one, "/targetRef/name")).collect()
 }
 
 /// What holds a pod up that is not ready, a few words.

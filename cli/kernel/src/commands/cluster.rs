@@ -136,6 +136,7 @@ pub fn settings(
         approved: None,
         by: format!("{person}@{machine}"),
         note,
+        probe: None,
     })
 }
 

@@ -10,7 +10,7 @@ use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_core::plan::Plan;
 use kernel_deploy::deploy::{DeploySettings, Report, deploy, look};
-use kernel_deploy::{Cluster, Manifest, digest};
+use kernel_deploy::{Cluster, Manifest, ProbeSettings, Proof, digest};
 use kernel_ops::{Failure, problem};
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,8 @@ Examples:
   kernel deploy -f manifests/ -n shop             all objects of a folder, in order, until they are ready
   kernel deploy -f manifests/ -n shop --dry-run   the plan, as the cluster itself has checked it
   kernel deploy -f manifests/ -n shop --plan-only -o plan.json
-  kernel deploy --plan plan.json                  exactly that plan, or nothing";
+  kernel deploy --plan plan.json                  exactly that plan, or nothing
+  kernel deploy -f manifests/ -n shop --probe https://shop.example/health    prove that no request is lost";
 
 /// What can be said.
 #[derive(Args, Debug)]
@@ -50,6 +51,15 @@ pub struct Arguments {
     /// Carry out a plan that was made before, if the cluster is still as it was then
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "plan_only", "environment"])]
     plan: Option<PathBuf>,
+
+    /// Ask this address all the time during the rollout; the first lost request stops it and goes back; may be said
+    /// several times
+    #[arg(long, value_name = "URL", value_parser = address)]
+    probe: Vec<String>,
+
+    /// So many requests a second, all addresses together
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000), requires = "probe")]
+    probe_rate: u32,
 
     /// Leave a deploy that failed as it is, instead of going back to the release before
     #[arg(long)]
@@ -84,6 +94,7 @@ struct Answer<'a> {
     digest: String,
     plan: &'a Plan,
     left: Vec<Left>,
+    proof: Option<&'a Proof>,
 }
 
 #[derive(Serialize)]
@@ -113,6 +124,8 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         let mut cluster = arguments.target.connect().await?;
         let mut settings = cluster::settings(context, &cluster, &arguments.rules, "deploy".to_owned())?;
         settings.roll_back = !arguments.no_rollback;
+        settings.probe = (!arguments.probe.is_empty())
+            .then(|| ProbeSettings { urls: arguments.probe.clone(), rate: arguments.probe_rate });
         if let Some(plan) = &approved {
             same_target(plan, &cluster, &settings)?;
             settings.approved = Some(plan.digest.clone());
@@ -130,6 +143,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
                 exit: ExitCode::Success,
                 problems: Vec::new(),
                 rolled_back_to: None,
+                proof: None,
             }
         } else {
             let (events, cancel) = (&surroundings.events, &surroundings.cancel);
@@ -146,6 +160,15 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         return Ok(ExitCode::Success);
     }
     Err(Failure::several(done.report.exit, done.report.problems))
+}
+
+fn address(text: &str) -> Result<String, String> {
+    match text.parse::<http::Uri>() {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("write it as http://HOST[:PORT]/PATH".to_owned()),
+    }
 }
 
 struct Done {
@@ -167,6 +190,7 @@ fn show(context: &Context, format: DataFormat, plan_only: bool, done: &Done) {
         digest: digest(&report.plan),
         plan: &report.plan,
         left: left.collect(),
+        proof: report.proof.as_ref(),
     };
     let text = || {
         let mut text = String::new();
@@ -178,6 +202,9 @@ fn show(context: &Context, format: DataFormat, plan_only: bool, done: &Done) {
             text += &format!("release {revision} of {} is deployed\n", done.settings.name);
         } else if let Some(back) = report.rolled_back_to {
             text += &format!("release {back} of {} is there again\n", done.settings.name);
+        }
+        if let Some(proof) = &report.proof {
+            text += &format!("{}\n", proof.sentence());
         }
         for left in &answer.left {
             text += &format!("left: {}, because {}\n", left.object, left.because);

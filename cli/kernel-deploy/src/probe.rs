@@ -1,0 +1,285 @@
+//! The proof that a rollout loses nothing: requests in an open loop, from its first write to its end, each of them
+//! counted. A lane of its own asks the cluster's API at the same time, to tell our network's faults from the deploy's.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client as Cluster;
+use reqwest::Client;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::codes;
+use crate::fault::Fault;
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How often the lane of its own asks.
+const CONTROL: Duration = Duration::from_millis(100);
+/// How long requests go on after the last pod is ready: until the last one of the old version is surely out of use.
+const AFTERMATH: Duration = Duration::from_secs(2);
+/// How long it has to be well before anything is changed.
+const BASELINE: Duration = Duration::from_millis(500);
+
+/// What is asked, and how often.
+#[derive(Clone, Debug)]
+pub struct ProbeSettings {
+    /// The addresses, by turns.
+    pub urls: Vec<String>,
+    /// Requests a second, all addresses together.
+    pub rate: u32,
+}
+
+/// One request that got no good answer although the network is well.
+#[derive(Clone, Debug, Serialize)]
+pub struct Loss {
+    /// When it was sent.
+    #[serde(serialize_with = "text")]
+    pub at: Timestamp,
+    /// Where.
+    pub url: String,
+    /// On which connection: `new` or `kept`.
+    pub connection: &'static str,
+    /// What came instead of an answer.
+    pub why: String,
+}
+
+/// What came of all requests.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Proof {
+    /// So many were sent.
+    pub requests: u64,
+    /// Those that were lost. The first one ends the deploy, so there are seldom many.
+    pub lost: Vec<Loss>,
+    /// Those that failed while our own network did.
+    pub unconfirmed: u64,
+    /// Half of all answers took no longer, in milliseconds from the moment they were due.
+    pub p50_ms: f64,
+    /// 99 of 100 took no longer.
+    pub p99_ms: f64,
+    /// The share of requests that may be lost in truth, with 95 % certainty, when none was seen: three by their number.
+    pub bound_95: f64,
+}
+
+impl Proof {
+    /// One sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { requests, p50_ms, p99_ms, .. } = self;
+        let lost = self.lost.len();
+        let bound = if lost == 0 && *requests > 0 {
+            format!("; with 95 % certainty fewer than 1 in {} are", (1.0 / self.bound_95) as u64)
+        } else {
+            String::new()
+        };
+        let unsure = match self.unconfirmed {
+            0 => String::new(),
+            count => format!("; {count} more failed while our own network did"),
+        };
+        format!("{requests} requests, {lost} lost{bound}{unsure} (p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms)")
+    }
+}
+
+/// Requests that are under way until [`Prober::end`].
+pub struct Prober {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    sent: AtomicU64,
+    found: Mutex<Found>,
+    lost: Notify,
+}
+
+#[derive(Default)]
+struct Found {
+    lost: Vec<Loss>,
+    unconfirmed: u64,
+    latencies_us: Vec<u32>,
+    /// When the lane of its own last failed.
+    trouble: Option<Instant>,
+}
+
+impl Shared {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Prober {
+    /// Begins to ask, and looks for a moment whether everything is well before anything is changed.
+    ///
+    /// # Errors
+    /// When it is not: what would be lost then says nothing about the deploy.
+    pub async fn begin(settings: &ProbeSettings, cluster: &Cluster) -> Result<Self, Fault> {
+        let shared: Arc<Shared> = Arc::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(control(cluster.clone(), Arc::clone(&shared)));
+        tasks.spawn(ask(settings.clone(), cluster.clone(), Arc::clone(&shared)));
+        let prober = Self { shared, tasks };
+        let failed = tokio::time::timeout(BASELINE, prober.first_loss()).await.is_ok();
+        if !failed {
+            return Ok(prober);
+        }
+        let first = prober.shared.found().lost.first().cloned();
+        let (url, why) = first.map_or_else(Default::default, |loss| (loss.url, loss.why));
+        let message = format!("{url} does not answer well before anything is changed: {why}");
+        Err(Fault::new(codes::NO_BASELINE, message)
+            .help("mend that first, probe another address, or deploy without `--probe`"))
+    }
+
+    /// Comes back when a request is lost.
+    pub async fn first_loss(&self) {
+        loop {
+            let mut lost = std::pin::pin!(self.shared.lost.notified());
+            lost.as_mut().enable();
+            if !self.shared.found().lost.is_empty() {
+                return;
+            }
+            lost.await;
+        }
+    }
+
+    /// Goes on for a moment when all is well, then ends.
+    pub async fn end(mut self) -> Proof {
+        drop(tokio::time::timeout(AFTERMATH, self.first_loss()).await);
+        self.tasks.shutdown().await;
+        let mut found = self.shared.found();
+        let mut latencies = std::mem::take(&mut found.latencies_us);
+        latencies.sort_unstable();
+        let at = |share: f64| {
+            let index = ((latencies.len() as f64) * share) as usize;
+            latencies
+                .get(index.min(latencies.len().saturating_sub(1)))
+                .map_or(0.0, |us| f64::from(*us) / 1000.0)
+        };
+        let requests = self.shared.sent.load(Ordering::Relaxed);
+        Proof {
+            requests,
+            lost: std::mem::take(&mut found.lost),
+            unconfirmed: found.unconfirmed,
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            bound_95: if requests == 0 { 1.0 } else { 3.0 / requests as f64 },
+        }
+    }
+}
+
+/// The lane of its own.
+async fn control(cluster: Cluster, shared: Arc<Shared>) {
+    let mut pace = tokio::time::interval(CONTROL);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        pace.tick().await;
+        if !is_reached(&cluster).await {
+            shared.found().trouble = Some(Instant::now());
+        }
+    }
+}
+
+async fn is_reached(cluster: &Cluster) -> bool {
+    matches!(tokio::time::timeout(ANSWER, cluster.apiserver_version()).await, Ok(Ok(_)))
+}
+
+/// Every request at its time, whatever became of those before: on a new connection and on one that is kept, by turns.
+async fn ask(settings: ProbeSettings, cluster: Cluster, shared: Arc<Shared>) {
+    let client = |kept: usize| {
+        Client::builder()
+            .timeout(ANSWER)
+            .pool_max_idle_per_host(kept)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+    };
+    let (Ok(fresh), Ok(kept)) = (client(0), client(usize::MAX)) else { return };
+    let lanes = [("new", fresh), ("kept", kept)];
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / settings.rate.max(1));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut requests = JoinSet::new();
+    let mut number = 0_usize;
+    loop {
+        let due = pace.tick().await;
+        let (connection, client) = &lanes[number % lanes.len()];
+        let url = settings.urls[(number / lanes.len()) % settings.urls.len()].clone();
+        number += 1;
+        shared.sent.fetch_add(1, Ordering::Relaxed);
+        requests.spawn(one(client.clone(), connection, url, due, cluster.clone(), Arc::clone(&shared)));
+        while requests.try_join_next().is_some() {}
+    }
+}
+
+async fn one(
+    client: Client,
+    connection: &'static str,
+    url: String,
+    due: Instant,
+    cluster: Cluster,
+    shared: Arc<Shared>,
+) {
+    let at = Timestamp::now();
+    let answered = async { client.get(&url).send().await?.error_for_status()?.bytes().await };
+    let why = match answered.await {
+        Ok(_) => None,
+        // Whoever refuses a request as wrong has answered it.
+        Err(error) if error.status().is_some_and(|status| status.is_client_error()) => None,
+        Err(error) => Some(innermost(&error)),
+    };
+    let Some(why) = why else {
+        let taken = u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX);
+        return shared.found().latencies_us.push(taken);
+    };
+    let reached = is_reached(&cluster).await;
+    let mut found = shared.found();
+    let trouble = found.trouble.is_some_and(|last| last + ANSWER >= due);
+    if reached && !trouble {
+        found.lost.push(Loss { at, url, connection, why });
+        drop(found);
+        shared.lost.notify_waiters();
+    } else {
+        found.unconfirmed += 1;
+    }
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", ANSWER.as_secs());
+    }
+    if let Some(status) = error.status() {
+        return format!("status {status}");
+    }
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+fn text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_says_what_it_can_stand_behind() {
+        let mut proof =
+            Proof { requests: 3000, p50_ms: 1.0, p99_ms: 4.2, bound_95: 0.001, ..Proof::default() };
+        assert_eq!(
+            proof.sentence(),
+            "3000 requests, 0 lost; with 95 % certainty fewer than 1 in 1000 are (p50 1.0 ms, p99 4.2 ms)"
+        );
+        proof.unconfirmed = 2;
+        assert!(proof.sentence().contains("2 more failed while our own network did"));
+        let loss =
+            Loss { at: Timestamp::UNIX_EPOCH, url: "u".to_owned(), connection: "new", why: "w".to_owned() };
+        proof.lost = vec![loss];
+        assert!(proof.sentence().starts_with("3000 requests, 1 lost; 2 more"));
+    }
+}
