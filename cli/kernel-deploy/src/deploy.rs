@@ -316,19 +316,19 @@ fn explain(loss: &Loss, timeline: &[Happening]) -> Fault {
     let lines = near.map(|happening| format!("{:+} ms: {happening}", milliseconds(happening))).collect();
     // A pod that had begun to end when requests still went to it, or had until just now.
     let began = timeline.iter().filter(|one| one.what == What::BeganToEnd && milliseconds(one) < 0);
-    let ending = began.filter(|began| {
+    let mut ending = began.filter(|began| {
         let removed = |one: &&Happening| one.pod == began.pod && one.what == What::Removed;
         timeline.iter().find(removed).is_none_or(|removed| milliseconds(removed) >= -PROXY_MS)
     });
-    let help = match ending.last() {
+    let help = match ending.next_back() {
         Some(ending) => format!(
             "pod {} ended while requests still went to it: give it a preStop of some seconds, and let its program \
              finish what it has begun",
             ending.pod
         ),
         None => {
-            let added = timeline.iter().filter(|one| one.what == What::Added && milliseconds(one) < 0);
-            let pod = added.last().map_or_else(String::new, |one| format!(" {}", one.pod));
+            let mut added = timeline.iter().filter(|one| one.what == What::Added && milliseconds(one) < 0);
+            let pod = added.next_back().map_or_else(String::new, |one| format!(" {}", one.pod));
             format!(
                 "requests went to a pod{pod} that could not answer yet: give it a readiness probe that says so"
             )
