@@ -69,6 +69,8 @@ codes! {
     IMAGE_NO_CARGO = "K-IMAGE-012";
     /// An Engine does not have the image that it took.
     IMAGE_NOT_TAKEN = "K-IMAGE-013";
+    /// The digest of an image can't be had from its registry.
+    IMAGE_DIGEST = "K-IMAGE-014";
     /// A smoke scenario can't be read.
     SCENARIO_UNREADABLE = "K-SMOKE-001";
     /// A smoke check failed.

@@ -5,6 +5,7 @@
 
 mod cargo;
 mod context;
+mod digest;
 mod ignore;
 mod layout;
 mod maker;
@@ -35,6 +36,7 @@ use crate::images::target::Target;
 use crate::load::Platform;
 
 pub use crate::archive::Archive;
+pub use digest::digests;
 pub use names::PushSettings;
 pub use push::{Credentials, PushOutcome, push_layout};
 pub use revision::Revision;
