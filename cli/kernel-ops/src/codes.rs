@@ -43,6 +43,8 @@ codes! {
     INTERRUPTED = "K-OPS-015";
     /// Files could not be copied from or to a container.
     COPY = "K-OPS-016";
+    /// What is to be watched can't be, or a change could not be carried out.
+    WATCH = "K-OPS-017";
     /// Static programs can't be linked on this machine.
     IMAGE_NO_STATIC_BUILD = "K-IMAGE-001";
     /// Building the programs of images failed.

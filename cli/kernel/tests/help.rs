@@ -7,12 +7,13 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 39] = [
     "up",
     "down",
     "ps",
     "logs",
     "restart",
+    "watch",
     "stop",
     "start",
     "why",

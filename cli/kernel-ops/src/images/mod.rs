@@ -6,7 +6,7 @@
 mod cargo;
 mod context;
 mod digest;
-mod ignore;
+pub(crate) mod ignore;
 mod layout;
 mod maker;
 mod names;
@@ -36,6 +36,7 @@ use crate::images::target::Target;
 use crate::load::Platform;
 
 pub use crate::archive::Archive;
+pub(crate) use context::ignore_of;
 pub use digest::digests;
 pub use names::PushSettings;
 pub use push::{Credentials, PushOutcome, push_layout};
