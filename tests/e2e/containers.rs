@@ -41,6 +41,11 @@ struct Stack {
 impl Stack {
     /// `None`, and told, when something is missing.
     fn up(test: &str, label: &str) -> Option<Self> {
+        Self::up_with(test, label, COMPOSE)
+    }
+
+    /// The same with another Compose file.
+    fn up_with(test: &str, label: &str, text: &str) -> Option<Self> {
         let (Some(compose), true) =
             (std::env::var_os("TEST_DOCKER_COMPOSE_BIN"), std::env::var_os("DOCKER_HOST").is_some())
         else {
@@ -50,7 +55,7 @@ impl Stack {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("compose.yaml"), COMPOSE).unwrap();
+        std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
         let name = format!("e2e-{label}-{}", std::process::id());
         let stack = Self { compose: compose.into(), folder, name };
         stack.compose(&["up", "--detach", "--quiet-pull"]);
@@ -81,6 +86,13 @@ impl Stack {
         let output = self.output(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", describe(&output));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same of a command that reads the project's files.
+    fn lines(&self, arguments: &[&str]) -> Vec<String> {
+        let pins = pins();
+        let answer = self.answer(&[&["--env-file", pins.to_str().unwrap()], arguments].concat());
+        sorted(&answer)
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -423,4 +435,111 @@ fn without_an_engine_it_is_told() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(10), "{told}");
     assert!(told.contains("K-DOCKER-001") && told.contains("/nowhere/docker.sock"), "{told}");
+}
+
+/// The lines of an answer in order: the same containers are told in another one by each tool.
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn ps_tells_what_docker_compose_tells() {
+    let Some(stack) = Stack::up("ps_tells_what_docker_compose_tells", "ps") else { return };
+    stack.compose(&["stop", "job"]);
+    for words in [
+        &["ps", "-q"][..],
+        &["ps", "-q", "-a"],
+        &["ps", "-q", "web"],
+        &["ps", "--services"],
+        &["ps", "--services", "--all"],
+        &["ps", "--status", "exited", "-q"],
+        &["ps", "--filter", "status=exited", "--services"],
+        &["ps", "--status", "paused", "-q"],
+    ] {
+        assert_eq!(stack.lines(words), sorted(&stack.compose(words)), "{words:?}");
+    }
+    let told = |text: &str| -> Vec<Value> {
+        let told = text.lines().map(|line| {
+            let mut told: Value = serde_json::from_str(line).unwrap();
+            let fields = told.as_object_mut().unwrap();
+            // These change from second to second, and labels stand in no order.
+            fields.remove("RunningFor");
+            fields.remove("Status");
+            let mut labels: Vec<_> =
+                fields["Labels"].as_str().unwrap().split(',').map(str::to_owned).collect();
+            labels.sort();
+            fields["Labels"] = labels.join(",").into();
+            told
+        });
+        told.collect()
+    };
+    for words in [&["ps", "-a", "--format", "json"][..], &["ps", "--no-trunc", "--format", "json", "web"]] {
+        let ours = stack.lines(words);
+        let theirs = sorted(&stack.compose(words));
+        assert_eq!(told(&ours.join("\n")), told(&theirs.join("\n")), "{words:?}");
+    }
+    let table = stack.lines(&["ps", "--status", "exited"]).join("\n");
+    assert!(table.contains("job") && !table.contains("web"), "{table}");
+
+    // What the files don't have any more.
+    let text = std::fs::read_to_string(stack.folder.path().join("compose.yaml")).unwrap();
+    let job = text.find("  job:").unwrap();
+    std::fs::write(stack.folder.path().join("compose.yaml"), &text[..job]).unwrap();
+    assert_eq!(stack.lines(&["ps", "-a", "--services"]), sorted(&stack.compose(&["ps", "-a", "--services"])));
+    // Here docker compose shows it all the same.
+    assert_eq!(stack.lines(&["ps", "-a", "--services", "--orphans=false"]), ["web"]);
+}
+
+/// `talk` says two things on two ways.
+const TALK: &str = r#"
+services:
+  talk:
+    image: ${KERNEL_REGISTRY:-}valkey/valkey:${VALKEY_VERSION:?}
+    entrypoint: [sh, -c, "echo one; echo two >&2; exec sleep infinity"]
+    stop_signal: SIGKILL
+    healthcheck: {disable: true}
+    scale: 2
+"#;
+
+#[test]
+fn logs_tell_what_docker_compose_tells() {
+    let Some(stack) = Stack::up_with("logs_tell_what_docker_compose_tells", "logs", TALK) else { return };
+    // Said before anything is compared.
+    let all = ["one", "one", "two", "two"];
+    let begun = Instant::now();
+    while stack.lines(&["logs", "--raw"]) != all {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", stack.lines(&["logs", "--raw"]));
+        std::thread::yield_now();
+    }
+    let same = |words: &[&str]| {
+        let ours = stack.lines(words);
+        assert_eq!(ours, sorted(&stack.compose(words)), "{words:?}");
+        ours
+    };
+    assert_eq!(same(&["logs", "--no-log-prefix", "--no-color"]), all);
+    assert_eq!(same(&["logs", "--no-log-prefix", "--index", "2", "talk"]), ["one", "two"]);
+    assert_eq!(same(&["logs", "--no-log-prefix", "--tail", "1", "--index", "1", "talk"]).len(), 1);
+    let timed = same(&["logs", "--no-log-prefix", "--timestamps"]);
+    let moments: Vec<&str> = timed.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    for bound in ["--since", "--until"] {
+        for moment in &moments {
+            let within = |time: &&str| if bound == "--since" { time >= &moment } else { time <= &moment };
+            let expected = moments.iter().filter(|time| within(time)).count();
+            let words = ["logs", "--no-log-prefix", "-t", bound, moment];
+            assert_eq!(stack.lines(&words).len(), expected, "{words:?}");
+        }
+    }
+    assert_eq!(stack.lines(&["logs", "--until", "1h"]), [""; 0]);
+    assert_eq!(stack.lines(&["logs", "--raw", "--follow", "--until", "0s"]), all, "it ends with the window");
+    for (words, expected) in [
+        (&["logs", "--since", "soon"][..], "`soon` is no moment in time"),
+        (&["logs", "--index", "3", "talk"], "no container with number 3 of `talk`"),
+        (&["logs", "--tail", "few"], "say a number, or `all`"),
+    ] {
+        let pins = pins();
+        let refused = stack.refusal(&[&["--env-file", pins.to_str().unwrap()], words].concat());
+        assert!(refused.contains(expected), "{words:?}: {refused}");
+    }
 }

@@ -15,14 +15,18 @@ use crate::environment::Environment;
 use crate::interpolate::{Interpolation, Told};
 use crate::load;
 use crate::merge;
-use crate::normalise::{self, Base, Steps};
+use crate::normalise::{self, Base, Steps, path};
 use crate::request::{FileText, Files};
 use crate::tree::{Mapping, Node, Value};
 
 /// Brings in what the files of one project name.
 pub struct Combiner<'a> {
-    /// Values for interpolation; without it, templates stay as they are.
-    pub environment: Option<&'a Environment>,
+    /// Values for interpolation.
+    pub environment: &'a Environment,
+    /// Whether templates stay as they are.
+    pub templates: bool,
+    /// Whether paths of other files are written from the directory that those are named in, instead of made absolute.
+    pub relative: bool,
     /// Reads other files.
     pub reader: &'a dyn Files,
     /// Gets the texts of the other files.
@@ -88,10 +92,16 @@ impl Combiner<'_> {
         result
     }
 
+    /// How the directory of another file is written into paths of what is named in `from`.
+    fn shown(&self, from: &str, directory: &str) -> String {
+        if self.relative { path::relative(from, directory) } else { directory.to_owned() }
+    }
+
     fn normalised(&mut self, tree: Node, base: Base<'_>, steps: Steps) -> Node {
-        match self.environment {
-            Some(_) => normalise::file(tree, base, steps, self.diagnostics),
-            None => normalise::templates(tree, base, steps, self.sources, self.diagnostics),
+        if self.templates {
+            normalise::templates(tree, base, steps, self.sources, self.diagnostics)
+        } else {
+            normalise::file(tree, base, steps, self.diagnostics)
         }
     }
 
@@ -104,7 +114,7 @@ impl Combiner<'_> {
 
     fn interpolate(&mut self, document: &mut Node) {
         let Self { environment, sources, told, diagnostics, .. } = self;
-        if let Some(environment) = environment {
+        if !self.templates {
             Interpolation { environment, sources, told, diagnostics }.tree(document);
         }
     }

@@ -40,14 +40,14 @@ pub fn complete(
                 stage.context();
                 stage.deploy(typed);
                 stage.references();
-                if !skip.consistency {
+                if typed && !skip.consistency {
                     stage.scale();
                 }
                 if skip.normalization {
-                    stage.named_dependencies();
+                    stage.named_dependencies(typed);
                 } else {
-                    stage.build();
-                    stage.dependencies();
+                    stage.build(typed);
+                    stage.dependencies(typed);
                     default_used |= stage.networks();
                 }
             }
@@ -79,7 +79,7 @@ fn resource(entry: &mut Entry, kind: &str, project: Option<&str>, typed: bool) {
     }
     let Value::Mapping(resource) = &mut entry.value.value else { return };
     let external = resource.get("external").and_then(Node::as_text) == Some("true");
-    if !external {
+    if !external && typed {
         resource.remove("external");
     }
     if let (None, Some(project)) = (resource.get("name"), project) {
@@ -107,7 +107,7 @@ impl Service<'_> {
         }
     }
 
-    fn build(&mut self) {
+    fn build(&mut self, typed: bool) {
         if self.service.get("pull_policy").and_then(Node::as_text) == Some("if_not_present") {
             self.service.set("pull_policy", self.span, Node::text("missing", self.span));
         }
@@ -119,9 +119,11 @@ impl Service<'_> {
         }
         if let Some(Node { value: Value::Mapping(arguments), .. }) = build.get_mut("args") {
             let mut kept = Mapping::default();
+            kept.set_listed(arguments.is_listed());
             for Entry { key, key_span, value } in std::mem::take(arguments) {
                 let value = if value.is_null() {
-                    self.environment.scalar(&key).map(|text| Node::new(Value::Scalar(text), value.span))
+                    let found = self.environment.scalar(&key).filter(|_| typed);
+                    found.map(|text| Node::new(Value::Scalar(text), value.span))
                 } else {
                     Some(value)
                 };
@@ -129,7 +131,11 @@ impl Service<'_> {
                     kept.set(key, key_span, value);
                 }
             }
-            *arguments = kept;
+            if kept.is_empty() && kept.is_listed() {
+                build.set("args", *span, Node::new(Value::Sequence(Vec::new()), *span));
+            } else {
+                *arguments = kept;
+            }
         }
     }
 
@@ -145,10 +151,10 @@ impl Service<'_> {
                 _ => None,
             });
             if let Some(Node { value: Value::Mapping(reservations), .. }) = reservations {
-                device_counts(reservations.get_mut("devices"));
+                device_counts(reservations.get_mut("devices"), typed);
             }
         }
-        device_counts(self.service.get_mut("gpus"));
+        device_counts(self.service.get_mut("gpus"), typed);
         if typed {
             self.hooks();
         }
@@ -180,7 +186,7 @@ impl Service<'_> {
         }
     }
 
-    fn dependencies(&mut self) {
+    fn dependencies(&mut self, typed: bool) {
         let text = |node: &Node| node.as_text().map(str::to_owned);
         let mut implied: Vec<(String, bool, Span)> = Vec::new();
         for link in self.service.get("links").and_then(Node::as_sequence).unwrap_or_default() {
@@ -216,18 +222,18 @@ impl Service<'_> {
         };
         for (name, restart, span) in implied {
             if dependencies.get(&name).is_none() {
-                let mut entries = vec![("condition", Node::text("service_started", span))];
-                if restart {
-                    entries.push(("restart", Node::plain("true", span)));
-                }
+                let entries = [
+                    ("condition", Node::text("service_started", span)),
+                    ("restart", Node::plain(restart.to_string(), span)),
+                ];
                 dependencies.set(name, span, Node::mapping(entries, span));
             }
         }
-        self.named_dependencies();
+        self.named_dependencies(typed);
     }
 
     /// What a dependency means that does not say more.
-    fn named_dependencies(&mut self) {
+    fn named_dependencies(&mut self, typed: bool) {
         let Some(Node { value: Value::Mapping(dependencies), .. }) = self.service.get_mut("depends_on")
         else {
             return;
@@ -241,7 +247,7 @@ impl Service<'_> {
             if dependency.get("required").is_none() {
                 dependency.set("required", span, Node::plain("true", span));
             }
-            if dependency.get("restart").and_then(Node::as_text) == Some("false") {
+            if typed && dependency.get("restart").and_then(Node::as_text) == Some("false") {
                 dependency.remove("restart");
             }
         }
@@ -279,7 +285,7 @@ impl Service<'_> {
 }
 
 /// A request for devices that says neither how many nor which asks for all.
-fn device_counts(requests: Option<&mut Node>) {
+fn device_counts(requests: Option<&mut Node>, typed: bool) {
     let Some(Node { value: Value::Sequence(requests), .. }) = requests else { return };
     for request in requests {
         let span = request.span;
@@ -287,7 +293,8 @@ fn device_counts(requests: Option<&mut Node>) {
             && request.get("count").is_none()
             && request.get("device_ids").is_none()
         {
-            request.push("count".to_owned(), span, Node::plain("-1", span));
+            let all = if typed { Node::plain("-1", span) } else { Node::text("all", span) };
+            request.push("count".to_owned(), span, all);
         }
     }
 }

@@ -9,6 +9,7 @@ use kernel_core::source::{Sources, Span};
 use crate::codes;
 use crate::dotenv::{self, Values};
 use crate::environment::Environment;
+use crate::normalise::path;
 use crate::request::{FileText, Files};
 use crate::tree::{Entry, Mapping, Node, Scalar, Value};
 
@@ -18,6 +19,8 @@ pub struct Stage<'a> {
     pub environment: &'a Environment,
     /// Reads the files.
     pub reader: &'a dyn Files,
+    /// Where paths start that were not made absolute.
+    pub directory: &'a str,
     /// Takes their texts up.
     pub sources: &'a mut Sources,
     /// Whether env files stay as they are.
@@ -129,7 +132,7 @@ impl Stage<'_> {
 
     /// The text of a file; nothing when it can't be read, which is told unless it may be missing.
     fn text(&mut self, path: &str, place: Span, service: &str, kind: &str, required: bool) -> Option<String> {
-        let (reason, help) = match self.reader.read(path) {
+        let (reason, help) = match self.reader.read(&path::absolute(self.directory, path)) {
             FileText::Text(contents) => return Some(contents),
             FileText::Missing if !required => return None,
             FileText::Missing if kind == "env" => {

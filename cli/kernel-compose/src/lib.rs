@@ -25,6 +25,7 @@ mod load;
 mod merge;
 mod name;
 mod normalise;
+mod overrides;
 mod parse;
 mod place;
 mod request;

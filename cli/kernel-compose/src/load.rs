@@ -14,7 +14,7 @@ use crate::project::{self, Project};
 use crate::request::{Files, LoadOptions, LoadRequest, Loaded, Skip};
 use crate::template::{self, Mention};
 use crate::tree::{Mapping, Node, Value};
-use crate::{combine, complete, container_environment, name, parse, select, validate};
+use crate::{combine, complete, container_environment, name, overrides, parse, select, validate};
 
 /// Loads a project: every problem of every stage at once, each with its place. Files that a Compose file names are
 /// added to `sources`, so that diagnostics can point into them.
@@ -31,6 +31,7 @@ pub fn load_with(request: &LoadRequest<'_>, options: &LoadOptions<'_>, sources: 
     let mut named_at = BTreeMap::new();
     let project = run(request, options, &mut environment, &mut named_at, sources, &mut diagnostics);
     combine::tell_chains(&named_at, &mut diagnostics);
+    overrides::tell(request.files, sources, &mut diagnostics);
     finish(project, &environment, diagnostics)
 }
 
@@ -67,7 +68,9 @@ pub fn templates(
     let mut told = Told::default();
     let mut named_at = BTreeMap::new();
     let mut combiner = combine::Combiner {
-        environment: None,
+        environment: &environment,
+        templates: true,
+        relative: skip.paths,
         reader: request.reader,
         sources,
         told: &mut told,
@@ -80,9 +83,15 @@ pub fn templates(
         let steps = if skip.paths { Steps::Check } else { Steps::Paths };
         let mut tree = normalise::templates(combined.tree, base, steps, sources, &mut diagnostics);
         complete::complete(&mut tree, &name, directory, &environment, skip, Stage::Templates);
+        let mut found = Vec::new();
+        validate::model(&tree, &mut found);
+        diagnostics.extend(found.into_iter().filter(|problem| !normalise::is_template(problem, sources)));
         tree
     });
     combine::tell_chains(&named_at, &mut diagnostics);
+    overrides::tell(request.files, sources, &mut diagnostics);
+    diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span));
+    diagnostics.dedup();
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     (tree.filter(|_| !failed), diagnostics)
 }
@@ -153,7 +162,9 @@ fn run(
     let mut told = Told::default();
     let base = base(request);
     let mut combiner = combine::Combiner {
-        environment: Some(environment),
+        environment,
+        templates: false,
+        relative: options.skip.paths,
         reader: request.reader,
         sources,
         told: &mut told,
@@ -180,6 +191,7 @@ fn run(
     let mut containers = container_environment::Stage {
         environment,
         reader: request.reader,
+        directory,
         sources,
         env_files_unread: skip.env_files,
         done: BTreeSet::new(),
@@ -188,7 +200,8 @@ fn run(
     containers.resolve(&mut model);
     let done = containers.done;
     let decode = |model: Node, hidden: &BTreeMap<String, Node>| {
-        project::decode(model, &name, directory, hidden, environment)
+        let separator = if options.compatibility { "_" } else { "-" };
+        Project { separator, ..project::decode(model, &name, directory, hidden, environment) }
     };
     if options.services.is_empty() {
         if !options.all_resources {
@@ -210,6 +223,7 @@ fn run(
     container_environment::Stage {
         environment,
         reader,
+        directory,
         sources,
         env_files_unread: skip.env_files,
         done,

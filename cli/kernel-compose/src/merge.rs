@@ -56,16 +56,18 @@ impl Merge<'_> {
             return over;
         }
         match shape {
-            Shape::Texts(Texts { merges: true, .. }) | Shape::EnvFiles(_) => {
-                self.lists(short::listed(base), short::listed(over))
+            Shape::Texts(Texts { merges: true, .. }) => {
+                // A mapping is refused where it stands alone; over a list the reference takes it for one.
+                self.lists(short::listed(base), short::unpaired(short::listed(over)))
             }
+            Shape::EnvFiles(_) => self.lists(short::listed(base), short::listed(over)),
             Shape::Hosts => self.hosts(base, over),
             Shape::Pairs(pairs) if pairs.merges => {
                 let (base, over) = (short::pairs(short::listed(base)), short::pairs(short::listed(over)));
                 if pairs.once {
                     self.said_once(&base, &over);
                 }
-                self.mappings(base, over, |_| TEXT, true)
+                self.pairs(base, over)
             }
             Shape::Keys(value @ Shape::Object(_), _) => {
                 self.mappings(short::dependencies(base), short::dependencies(over), |_| *value, false)
@@ -111,6 +113,23 @@ impl Merge<'_> {
             }
             (base, over) => self.mismatch(Node::new(base, span), &Node::new(over, at)),
         }
+    }
+
+    /// Merges names and values, which the reference does as lists: what was merged stands for one.
+    fn pairs(&mut self, mut base: Node, mut over: Node) -> Node {
+        if let (Value::Mapping(base), Value::Mapping(over)) = (&mut base.value, &mut over.value) {
+            if base.is_listed() {
+                // In a list there is no such name that could be reset.
+                over.retain(|entry| entry.value.tag != Some(Tag::Reset));
+            }
+            for side in [&mut *base, over] {
+                if !side.is_listed() {
+                    side.sort();
+                }
+            }
+            base.set_listed(true);
+        }
+        self.mappings(base, over, |_| TEXT, true)
     }
 
     fn lists(&mut self, base: Node, over: Node) -> Node {
@@ -221,6 +240,7 @@ pub fn settle(mut node: Node) -> Option<Node> {
         Value::Sequence(items) => Value::Sequence(items.into_iter().filter_map(settle).collect()),
         Value::Mapping(entries) => {
             let mut mapping = Mapping::default();
+            mapping.set_listed(entries.is_listed());
             for Entry { key, key_span, value } in entries {
                 if let Some(value) = settle(value) {
                     mapping.push(key, key_span, value);

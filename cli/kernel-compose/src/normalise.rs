@@ -47,7 +47,8 @@ pub enum Steps {
 /// Checks and writes out a whole file.
 pub fn file(tree: Node, base: Base<'_>, steps: Steps, diagnostics: &mut Vec<Diagnostic>) -> Node {
     let span = tree.span;
-    let mut normaliser = Normaliser { base, steps, lenient: false, place: Place::default(), diagnostics };
+    let place = Place::default();
+    let mut normaliser = Normaliser { base, steps, lenient: false, templates: false, place, diagnostics };
     let mut tree =
         normaliser.node(tree, Shape::Object(schema::TOP)).unwrap_or_else(|| Node::new(Value::Null, span));
     if matches!(steps, Steps::Paths | Steps::All) {
@@ -66,20 +67,22 @@ pub fn templates(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Node {
     let before = tree.clone();
-    let mut found = Vec::new();
+    let (mut found, place) = (Vec::new(), Place::default());
     let mut normaliser =
-        Normaliser { base, steps, lenient: true, place: Place::default(), diagnostics: &mut found };
+        Normaliser { base, steps, lenient: true, templates: true, place, diagnostics: &mut found };
     let mut tree = normaliser.node(tree, Shape::Object(schema::TOP)).unwrap_or(before);
     if steps != Steps::Check {
         bound_volumes(&mut tree, base);
     }
-    let is_template = |problem: &Diagnostic| {
-        let span = problem.labels.first().map(|label| label.span);
-        let text = span.and_then(|span| sources.get(span.source)?.text.get(span.start..span.end));
-        text.is_some_and(|text| text.contains('$'))
-    };
-    diagnostics.extend(found.into_iter().filter(|problem| !is_template(problem)));
+    diagnostics.extend(found.into_iter().filter(|problem| !is_template(problem, sources)));
     tree
+}
+
+/// Whether a problem is about a text that has a variable in it.
+pub fn is_template(problem: &Diagnostic, sources: &Sources) -> bool {
+    let span = problem.labels.first().map(|label| label.span);
+    let text = span.and_then(|span| sources.get(span.source)?.text.get(span.start..span.end));
+    text.is_some_and(|text| text.contains('$'))
 }
 
 /// A local volume that is a bind mount in disguise names a path.
@@ -103,13 +106,13 @@ fn bound_volumes(tree: &mut Node, base: Base<'_>) {
 
 /// Writes out one service that comes from another file. What is wrong in it stays as it is: it is told when the
 /// service is checked with what was merged over it.
-pub fn service(tree: Node, name: &str, base: Base<'_>) -> Node {
+pub fn service(tree: Node, name: &str, base: Base<'_>, templates: bool) -> Node {
     let mut place = Place::default();
     place.key("services");
     place.key(name);
     let mut ignored = Vec::new();
     let mut normaliser =
-        Normaliser { base, steps: Steps::Paths, lenient: true, place, diagnostics: &mut ignored };
+        Normaliser { base, steps: Steps::Paths, lenient: true, templates, place, diagnostics: &mut ignored };
     let before = tree.clone();
     normaliser.node(tree, Shape::Object(schema::SERVICE)).unwrap_or(before)
 }
@@ -119,6 +122,8 @@ struct Normaliser<'a> {
     steps: Steps,
     /// Whether what is wrong stays.
     lenient: bool,
+    /// Whether variables are not filled in, so that what was written is printed as it was.
+    templates: bool,
     place: Place,
     diagnostics: &'a mut Vec<Diagnostic>,
 }

@@ -396,8 +396,14 @@ impl<'a> Builder<'a> {
         match merged.value {
             Value::Mapping(entries) => {
                 for entry in entries {
-                    if mapping.get(&entry.key).is_none() {
-                        mapping.push(entry.key, entry.key_span, entry.value);
+                    match mapping.get(&entry.key).map(|own| own.tag) {
+                        None => mapping.push(entry.key, entry.key_span, entry.value),
+                        // What is reset beside `<<` is so in what came before; what `<<` brings stays.
+                        Some(Some(Tag::Reset)) if entry.value.tag != Some(Tag::Reset) => {
+                            let value = Node { tag: Some(Tag::Override), ..entry.value };
+                            mapping.set(entry.key, entry.key_span, value);
+                        }
+                        Some(_) => {}
                     }
                 }
             }

@@ -30,6 +30,8 @@ pub struct Project {
     pub name: String,
     /// The directory that relative paths were resolved against, as the caller gave it.
     pub directory: String,
+    /// What stands between the parts of the names of containers and images: `-`, or `_` for those of docker-compose 1.
+    pub separator: &'static str,
     /// The active services by name.
     pub services: BTreeMap<String, Service>,
     /// Services that no active profile shows, with the profiles that would show them.
@@ -51,6 +53,12 @@ pub struct Project {
 }
 
 impl Project {
+    /// The image of a service that is built and names none.
+    #[must_use]
+    pub fn image_of(&self, service: &str) -> String {
+        format!("{}{}{service}", self.name, self.separator)
+    }
+
     /// All profiles that a service names, whether it is active or not.
     #[must_use]
     pub fn profiles(&self) -> BTreeSet<String> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::project::Project;
 use crate::schema::{self, Accepts, Attribute, Print, Reads, SERVICE, Shape, Short, TOP};
-use crate::tree::{Mapping, Node, Plain, Scalar, Value};
+use crate::tree::{Entry, Mapping, Node, Plain, Scalar, Value};
 use crate::yaml;
 
 /// The order of the top level; extensions follow.
@@ -51,10 +51,50 @@ pub fn resource_with_secrets(model: &Node, kind: &str, key: &str) -> Option<Json
     Some(form.shaped(model.get(kind)?.get(key)?, *item))
 }
 
-/// A tree as it stands, with templates.
+/// Lists whose items stand once. The reference makes them anew, so that an empty one is no nothing in its JSON of templates.
+const SETS: [&str; 13] = [
+    "cap_add",
+    "cap_drop",
+    "configs",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "env_file",
+    "expose",
+    "ports",
+    "profiles",
+    "secrets",
+    "tmpfs",
+    "volumes",
+];
+
+/// A tree as it stands, with templates; `json` as the reference prints it as JSON, where other empty lists are nothing.
 #[must_use]
-pub fn templates(tree: &Node) -> Json {
-    Form { extensions: true, titles: false, escape: false, secrets: false }.plain(tree)
+pub fn templates(tree: &Node, json: bool) -> Json {
+    template("", tree, json)
+}
+
+fn template(key: &str, node: &Node, json: bool) -> Json {
+    match &node.value {
+        Value::Mapping(mapping) if mapping.is_listed() => {
+            let item = |entry: &Entry| match entry.value.as_scalar() {
+                Some(scalar) => {
+                    format!("{}={}", entry.key, scalar.template().unwrap_or(&scalar.canonical_text()))
+                }
+                None => entry.key.clone(),
+            };
+            mapping.iter().map(item).collect()
+        }
+        Value::Mapping(mapping) => {
+            let mut entries: Vec<_> = mapping.iter().collect();
+            entries.sort_by(|left, right| left.key.cmp(&right.key));
+            let entry = |entry: &Entry| (entry.key.clone(), template(&entry.key, &entry.value, json));
+            Json::Object(entries.into_iter().map(entry).collect())
+        }
+        Value::Sequence(items) if items.is_empty() && json && !SETS.contains(&key) => Json::Null,
+        Value::Sequence(items) => items.iter().map(|item| template(key, item, json)).collect(),
+        _ => Form { extensions: true, titles: false, escape: false, secrets: false }.plain(node),
+    }
 }
 
 /// How it is printed.

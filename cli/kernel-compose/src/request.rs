@@ -35,6 +35,8 @@ pub struct LoadOptions<'a> {
     pub services: &'a [String],
     /// Networks, volumes, secrets and configs that no service uses stay.
     pub all_resources: bool,
+    /// Names of containers and images have `_` between their parts, as docker-compose 1 made them.
+    pub compatibility: bool,
     /// What is left undone.
     pub skip: Skip,
 }

@@ -15,16 +15,47 @@ pub fn listed(node: Node) -> Node {
     }
 }
 
-/// A list of `NAME=value` or `NAME` as a mapping. The last of several values for one name wins.
+/// A list of `NAME=value` or `NAME` as a mapping that knows of it. The last of several values for one name wins.
 pub fn pairs(node: Node) -> Node {
-    split(node, |scalar, span| {
+    let listed = matches!(node.value, Value::Sequence(_));
+    let mut node = split(node, |scalar, span| {
         let value = scalar
             .text()
             .contains('=')
             .then(|| scalar.part(|text| text.split_once('=').map_or("", |pair| pair.1)));
         let value = value.map_or(Value::Null, Value::Scalar);
         (scalar.text().split('=').next().unwrap_or_default().to_owned(), Node::new(value, span))
-    })
+    });
+    if let (true, Value::Mapping(mapping)) = (listed, &mut node.value) {
+        mapping.set_listed(true);
+    }
+    node
+}
+
+/// A mapping of names to scalars as a sorted list of `NAME=value`, or of `NAME` where there is no value.
+pub fn unpaired(node: Node) -> Node {
+    let Value::Mapping(mapping) = &node.value else { return node };
+    if mapping.iter().any(|entry| matches!(entry.value.value, Value::Sequence(_) | Value::Mapping(_))) {
+        return node;
+    }
+    let mut items: Vec<Node> = mapping
+        .iter()
+        .map(|Entry { key, key_span, value }| {
+            let item = match value.as_scalar() {
+                None => Scalar::quoted(key.as_str()),
+                Some(scalar) => {
+                    let text = format!("{key}={}", scalar.canonical_text());
+                    match scalar.template() {
+                        Some(template) => Scalar::with_secret(text, &format!("{key}={template}")),
+                        None => Scalar::quoted(text),
+                    }
+                }
+            };
+            Node::new(Value::Scalar(item), *key_span)
+        })
+        .collect();
+    items.sort_by(|left, right| left.as_text().cmp(&right.as_text()));
+    Node::new(Value::Sequence(items), node.span)
 }
 
 /// A list of keys as a mapping of keys to nothing.

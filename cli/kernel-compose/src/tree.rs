@@ -50,6 +50,9 @@ pub struct Mapping {
     entries: Vec<Entry>,
     /// Where the keys of a large mapping are; made when it is first asked.
     index: OnceLock<HashMap<String, usize>>,
+    /// Whether these are names and values that the reference holds as a list of `NAME=value`: they were written as one, or
+    /// were merged. No single one of them can be reset any more, and templates are printed as a list.
+    listed: bool,
 }
 
 /// Mappings up to this size are looked through.
@@ -175,7 +178,18 @@ impl Mapping {
     /// An empty mapping with room for so many entries.
     #[must_use]
     pub(crate) fn with_capacity(entries: usize) -> Self {
-        Self { entries: Vec::with_capacity(entries), index: OnceLock::new() }
+        Self { entries: Vec::with_capacity(entries), index: OnceLock::new(), listed: false }
+    }
+
+    /// Whether these are names and values that stand for a list of `NAME=value`.
+    #[must_use]
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed
+    }
+
+    /// Says whether these stand for a list of `NAME=value`.
+    pub(crate) fn set_listed(&mut self, listed: bool) {
+        self.listed = listed;
     }
 
     /// The value under `key`.

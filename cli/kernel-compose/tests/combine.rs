@@ -180,3 +180,28 @@ fn what_is_not_on_this_machine_is_refused_by_name() {
     assert_eq!(told.len(), 2, "{problems}");
     assert!(told.iter().all(|line| line.contains("K-COMPOSE-021") && line.contains(remote)), "{problems}");
 }
+
+#[test]
+fn a_problem_in_a_later_file_shows_what_it_is_merged_over() {
+    let case = compose("services:\n  web:\n    image: i\n    mem_limit: 1g\n    ports: ['80:80']\n")
+        .file("second.yml", "services:\n  web:\n    user: u\n")
+        .file(
+            "third.yml",
+            "services:\n  web:\n    mem_limit: much\n    ports: ['90:x']\n  db: { image: i, cpus: x }\n",
+        );
+    insta::assert_snapshot!(case.problems(), @r"
+    error K-COMPOSE-012: `services.web.mem_limit`: `much` is not a size
+      third.yml:3:16 [much] not a size
+      second.yml:2:3 [web] merged over this
+      compose.yml:4:5 [mem_limit] this is overridden
+      help: write a number with a unit: `512k`, `64m`, `2g`
+    error K-COMPOSE-012: `services.web.ports[1]`: `90:x` is not a port mapping: `x` is not a port
+      third.yml:4:13 ['90:x'] `x` is not a port
+      second.yml:2:3 [web] merged over this
+      compose.yml:5:5 [ports] this is overridden
+      help: write `[[HOST_ADDRESS:]HOST:]CONTAINER[/tcp|udp|sctp]` with ports from 0 to 65535
+    error K-COMPOSE-011: `services.db.cpus`: a number is wanted, and this is a text
+      third.yml:5:25 [x] a text
+      help: write a number here
+    ");
+}

@@ -40,12 +40,30 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").canonicalize().unwrap()
 }
 
-/// What came of a case that stands at `place`: the project, or everything that was told.
-fn outcome(
+/// What came of a case: the project or something that it was asked for, or everything that was told.
+type Outcome<T> = Result<T, (Vec<Diagnostic>, Sources)>;
+
+/// What comes of a case that stands at `place`.
+fn outcome(folder: &Path, place: &str, skip: Skip) -> Outcome<Project> {
+    load_case(folder, place, |request, options, sources| {
+        let loaded = load_with(request, &LoadOptions { skip, ..*options }, sources);
+        (loaded.project, loaded.diagnostics)
+    })
+}
+
+/// Its templates.
+fn templates(folder: &Path, place: &str) -> Outcome<serde_json::Value> {
+    load_case(folder, place, |request, options, sources| {
+        let (tree, told) = kernel_compose::templates(request, options.skip, sources);
+        (tree.map(|tree| render::templates(&tree, true)), told)
+    })
+}
+
+fn load_case<T>(
     folder: &Path,
     place: &str,
-    env_files_unread: bool,
-) -> Result<Project, (Vec<Diagnostic>, Sources)> {
+    load: impl FnOnce(&LoadRequest<'_>, &LoadOptions<'_>, &mut Sources) -> (Option<T>, Vec<Diagnostic>),
+) -> Outcome<T> {
     let mut options = Options {
         working_directory: place.to_owned(),
         environment: BTreeMap::from([("HOME".to_owned(), "/home/u".to_owned())]),
@@ -97,16 +115,12 @@ fn outcome(
         project_directory: &found.project_directory,
         reader: &Disk,
     };
-    let options = LoadOptions {
-        services: &services,
-        all_resources,
-        skip: Skip { env_files: env_files_unread, ..Skip::default() },
-    };
-    let loaded = load_with(&request, &options, &mut sources);
-    told.extend(loaded.diagnostics);
+    let options = LoadOptions { services: &services, all_resources, ..LoadOptions::default() };
+    let (result, diagnostics) = load(&request, &options, &mut sources);
+    told.extend(diagnostics);
     let failed = told.iter().any(|problem| problem.severity == Severity::Error);
-    match loaded.project {
-        Some(project) if !failed => Ok(project),
+    match result {
+        Some(result) if !failed => Ok(result),
         _ => Err((told, sources)),
     }
 }
@@ -114,22 +128,20 @@ fn outcome(
 /// What is wrong with one case; nothing when all is well.
 fn judge(folder: &Path) -> Vec<String> {
     let place = folder.to_str().unwrap();
-    match (std::fs::read_to_string(folder.join("expected.json")), outcome(folder, place, false)) {
-        (Ok(expected), Ok(ours)) => {
-            let area = folder.parent().unwrap().to_str().unwrap();
-            let expected = expected.replace("{case}", place).replace("{area}", area);
-            let expected = serde_json::from_str(&expected).unwrap();
+    match (expected(folder, ""), outcome(folder, place, Skip::default())) {
+        (Some(expected), Ok(ours)) => {
             let mut found = differences(&expected, &render::json(&ours));
             found.extend(hashes(folder));
+            found.extend(also(folder));
             found
         }
-        (Ok(_), Err((told, sources))) => vec![format!("is refused:\n{}", common::told(&told, &sources))],
-        (Err(_), Ok(_)) => {
+        (Some(_), Err((told, sources))) => vec![format!("is refused:\n{}", common::told(&told, &sources))],
+        (None, Ok(_)) => {
             let refused = std::fs::read_to_string(folder.join("refused")).unwrap();
             vec![format!("is not refused; the reference says: {}", refused.trim())]
         }
         // A problem says where it is or what to do; most say both.
-        (Err(_), Err((told, _))) => told
+        (None, Err((told, _))) => told
             .iter()
             .filter(|problem| problem.labels.is_empty() && problem.help.is_none())
             .map(|problem| format!("says only this: {}", problem.message))
@@ -137,11 +149,45 @@ fn judge(folder: &Path) -> Vec<String> {
     }
 }
 
+/// What the reference prints, with an option.
+fn expected(folder: &Path, option: &str) -> Option<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join(format!("expected{option}.json"))).ok()?;
+    let area = folder.parent().unwrap().to_str().unwrap();
+    let text = text.replace("{case}", folder.to_str().unwrap()).replace("{area}", area);
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+/// What is wrong with what a case is with the options that it names.
+fn also(folder: &Path) -> Vec<String> {
+    let place = folder.to_str().unwrap();
+    let options = std::fs::read_to_string(folder.join("also")).unwrap_or_default();
+    let differences = options.lines().flat_map(|option| {
+        let expected =
+            expected(folder, option).unwrap_or_else(|| panic!("{place}: `{option}` has no answer"));
+        let ours = match option {
+            "--no-interpolate" => templates(folder, place),
+            "--no-path-resolution" => {
+                let skip = Skip { paths: true, ..Skip::default() };
+                outcome(folder, place, skip).map(|project| render::json(&project))
+            }
+            other => panic!("{place}: what is `{other}`?"),
+        };
+        match ours {
+            Ok(ours) => differences(&expected, &ours),
+            Err((told, sources)) => vec![format!("is refused:\n{}", common::told(&told, &sources))],
+        }
+        .into_iter()
+        .map(move |difference| format!("with {option} {difference}"))
+    });
+    differences.collect()
+}
+
 /// What is wrong with the hashes of a case.
 fn hashes(folder: &Path) -> Vec<String> {
     let Ok(expected) = std::fs::read_to_string(folder.join("hashes")) else { return Vec::new() };
     let place = format!("{HASHED_AT}/{}", folder.strip_prefix(root()).unwrap().display());
-    let Ok(project) = outcome(folder, &place, true) else { return vec!["has no hashes".to_owned()] };
+    let skip = Skip { env_files: true, ..Skip::default() };
+    let Ok(project) = outcome(folder, &place, skip) else { return vec!["has no hashes".to_owned()] };
     let line = |name: &String| Some(format!("{name} {}\n", printed_service_hash(&project, name)?));
     let ours: String = project.services.keys().filter_map(line).collect();
     if ours == expected { Vec::new() } else { vec![format!("other hashes:\n{expected}here:\n{ours}")] }

@@ -8,10 +8,13 @@ use bollard::query_parameters::LogsOptionsBuilder;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::{BoxStream, SelectAll};
+use kernel_core::container::NUMBER_LABEL;
 use kernel_core::event::{LogLine, Stream};
+use kernel_core::exit::ExitCode;
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_engine::EngineError;
 
+use crate::stack::NO_CONTAINER;
 use crate::watch::Watch;
 use crate::{labels, observe};
 
@@ -24,6 +27,12 @@ pub struct LogRequest {
     pub tail: Option<usize>,
     /// Go on with what they say from now on.
     pub follow: bool,
+    /// Only of the container of each service that has this number, from one.
+    pub number: Option<u32>,
+    /// Nothing from before this second since 1970.
+    pub since: Option<i64>,
+    /// Nothing from after this second since 1970.
+    pub until: Option<i64>,
 }
 
 /// One line with the time that the Engine gave it.
@@ -44,9 +53,15 @@ pub(crate) async fn tell(
     let mut events = watch.listen();
     let label = format!("{}={project}", labels::PROJECT);
     let containers: HashMap<String, ServiceName> = services(docker, &label, request).await?;
+    if let (true, Some(number)) = (containers.is_empty(), request.number) {
+        let names: Vec<String> = request.services.iter().map(|name| format!("`{name}`")).collect();
+        let message = format!("there is no container with number {number} of {}", names.join(", "));
+        return Err(EngineError::new(NO_CONTAINER, ExitCode::Failed, message)
+            .help("`kernel ps` shows what runs; `kernel scale SERVICE=N` changes how many there are"));
+    }
     let tail = request.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
     let histories = containers.iter().map(|(id, service)| {
-        let stream = lines(docker, id, service, &tail, false);
+        let stream = lines(docker, id, service, request, &tail, false);
         async move { stream.collect::<Vec<Line>>().await }
     });
     let mut told: Vec<Line> = join_all(histories).await.into_iter().flatten().collect();
@@ -61,7 +76,7 @@ pub(crate) async fn tell(
     }
     let mut following: SelectAll<BoxStream<'static, Line>> = SelectAll::new();
     for (id, service) in &containers {
-        following.push(lines(docker, id, service, "1000", true));
+        following.push(lines(docker, id, service, request, "1000", true));
     }
     loop {
         tokio::select! {
@@ -77,7 +92,7 @@ pub(crate) async fn tell(
                 if event.action == "start" {
                     let now = services(docker, &label, request).await.unwrap_or_default();
                     if let Some(service) = now.get(&event.container) {
-                        following.push(lines(docker, &event.container, service, "1000", true));
+                        following.push(lines(docker, &event.container, service, request, "1000", true));
                     }
                 }
             }
@@ -94,6 +109,10 @@ async fn services(
     let services = containers.into_iter().filter_map(|container| {
         let labels = container.config?.labels?;
         let service = ServiceName::new(labels.get(labels::SERVICE)?.clone()).ok()?;
+        let number = labels.get(NUMBER_LABEL).and_then(|number| number.parse().ok()).unwrap_or(1);
+        if request.number.is_some_and(|wanted| wanted != number) {
+            return None;
+        }
         (request.services.contains(&service)).then_some((container.id?, service))
     });
     Ok(services.collect())
@@ -103,16 +122,20 @@ fn lines(
     docker: &Docker,
     container: &str,
     service: &ServiceName,
+    request: &LogRequest,
     tail: &str,
     follow: bool,
 ) -> BoxStream<'static, Line> {
-    let options = LogsOptionsBuilder::new()
-        .stdout(true)
-        .stderr(true)
-        .timestamps(true)
-        .follow(follow)
-        .tail(tail)
-        .build();
+    let mut options =
+        LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).follow(follow).tail(tail);
+    let second = |second: i64| i32::try_from(second).unwrap_or(if second < 0 { 0 } else { i32::MAX });
+    if let Some(since) = request.since {
+        options = options.since(second(since));
+    }
+    if let Some(until) = request.until {
+        options = options.until(second(until));
+    }
+    let options = options.build();
     let docker = docker.clone();
     let (container, service) = (container.to_owned(), service.clone());
     let outputs = {

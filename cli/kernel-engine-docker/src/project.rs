@@ -94,8 +94,8 @@ impl<'a> Maker<'a> {
     }
 
     fn container(&mut self, service: &Service, name: &ServiceName, json: &Json) -> DesiredContainer {
-        let project = &self.project.name;
-        let image = service.image.clone().unwrap_or_else(|| format!("{project}-{}", service.name));
+        let (project, separator) = (&self.project.name, self.project.separator);
+        let image = service.image.clone().unwrap_or_else(|| self.project.image_of(&service.name));
         let (mounted_files, files) = self.files(service, json);
         let networks = self.endpoints(service, json);
         let surroundings = Surroundings {
@@ -118,7 +118,7 @@ impl<'a> Maker<'a> {
             pull: self.pull(service),
             builds: service.build.is_some(),
             scale: service.scale,
-            name: format!("{project}-{}-", service.name),
+            name: format!("{project}{separator}{}{separator}", service.name),
             fixed_name: service.container_name.clone(),
             config: self.config(service),
             body,

@@ -43,6 +43,8 @@ codes! {
     INTERRUPTED = "K-OPS-015";
     /// Files could not be copied from or to a container.
     COPY = "K-OPS-016";
+    /// What is to be watched can't be, or a change could not be carried out.
+    WATCH = "K-OPS-017";
     /// Static programs can't be linked on this machine.
     IMAGE_NO_STATIC_BUILD = "K-IMAGE-001";
     /// Building the programs of images failed.
@@ -69,6 +71,8 @@ codes! {
     IMAGE_NO_CARGO = "K-IMAGE-012";
     /// An Engine does not have the image that it took.
     IMAGE_NOT_TAKEN = "K-IMAGE-013";
+    /// The digest of an image can't be had from its registry.
+    IMAGE_DIGEST = "K-IMAGE-014";
     /// A smoke scenario can't be read.
     SCENARIO_UNREADABLE = "K-SMOKE-001";
     /// A smoke check failed.

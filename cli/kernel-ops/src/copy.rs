@@ -4,6 +4,7 @@
 //! folder holds. What an archive from a container can do is bounded by the folder that it is unpacked in: names that
 //! lead out of it, also over links, are refused.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, Read, Write};
@@ -98,6 +99,29 @@ pub fn pack(
             below.sort();
             let named = |path: PathBuf| path.file_name().map(|name| (inside.join(name), path.clone()));
             open.extend(below.into_iter().rev().filter_map(named).map(|(inside, path)| (path, inside)));
+        }
+    }
+    archive.finish()
+}
+
+/// Writes files and folders, without what those hold, by the absolute paths that they get. One that is gone meanwhile is
+/// left out.
+///
+/// # Errors
+/// When something can't be read, or nobody reads the archive any more.
+pub fn pack_files(files: &BTreeMap<String, PathBuf>, out: &mut dyn Write) -> io::Result<()> {
+    let mut archive = Builder::new(out);
+    for (inside, path) in files {
+        let packed = fs::symlink_metadata(path).and_then(|metadata| {
+            let inside = Path::new(inside.trim_start_matches('/'));
+            if inside.as_os_str().is_empty() {
+                return Ok(());
+            }
+            append(&mut archive, path, inside, &metadata, false)
+        });
+        match packed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            packed => packed.map_err(|error| at(path, &error))?,
         }
     }
     archive.finish()

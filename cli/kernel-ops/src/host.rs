@@ -73,4 +73,10 @@ pub struct LogSettings {
     pub tail: Option<usize>,
     /// Go on with what they say from now on.
     pub follow: bool,
+    /// Only of the container of each service that has this number, from one.
+    pub number: Option<u32>,
+    /// Lines from before this second since 1970 are not needed.
+    pub since: Option<i64>,
+    /// Lines from after this second since 1970 are not needed.
+    pub until: Option<i64>,
 }

@@ -22,6 +22,7 @@ pub mod smoke;
 pub mod status;
 pub mod transfer;
 pub mod versions;
+pub mod watch;
 pub mod why;
 pub mod workspace;
 

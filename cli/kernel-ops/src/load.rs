@@ -38,6 +38,8 @@ pub struct LoadSettings {
     pub services: Vec<String>,
     /// Networks, volumes, secrets and configs that no service uses stay.
     pub all_resources: bool,
+    /// Names are those of docker-compose 1; `COMPOSE_COMPATIBILITY` says the same.
+    pub compatibility: bool,
     /// What is left undone.
     pub skip: Skip,
 }
@@ -189,6 +191,8 @@ impl Files {
         let options = LoadOptions {
             services: &settings.services,
             all_resources: settings.all_resources,
+            compatibility: settings.compatibility
+                || says_yes(self.found.environment.get("COMPOSE_COMPATIBILITY")),
             skip: settings.skip,
         };
         let loaded = kernel_compose::load_with(&request, &options, &mut self.sources);
@@ -245,6 +249,20 @@ fn request<'a>(
         project_directory: &found.project_directory,
         reader: &Disk,
     }
+}
+
+/// Whether a variable of docker compose says yes.
+fn says_yes(value: Option<&String>) -> bool {
+    let value = value.map(|value| value.trim().to_ascii_lowercase()).unwrap_or_default();
+    ["1", "t", "true", "y", "yes"].contains(&value.as_str())
+}
+
+/// The variables of docker compose itself, which may also stand in the project's env files.
+#[must_use]
+pub fn compose_variables(settings: &LoadSettings) -> BTreeMap<String, String> {
+    let mut variables = find(settings, &mut Sources::default()).1.environment;
+    variables.retain(|name, _| name.starts_with("COMPOSE_"));
+    variables
 }
 
 /// The workspace that the settings mean.

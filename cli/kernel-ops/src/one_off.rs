@@ -115,7 +115,9 @@ fn is_start(action: &Action) -> bool {
 fn container_name(platform: &Platform, settings: &RunSettings) -> String {
     let unique = uuid::Uuid::now_v7().simple().to_string();
     let unique = &unique[unique.len() - 12..];
-    settings.name.clone().unwrap_or_else(|| format!("{}-{}-run-{unique}", platform.name, settings.service))
+    let separator = platform.project.separator;
+    let parts = [platform.name.as_str(), &settings.service, "run", unique];
+    settings.name.clone().unwrap_or_else(|| parts.join(separator))
 }
 
 /// The containers of the service are none of the one-off's business.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use kernel_core::container::ContainerState;
 use kernel_core::name::ProjectName;
-use kernel_core::unit::{ObservedItem, UnitState};
+use kernel_core::unit::{Observed, ObservedItem, UnitState};
 use serde::Serialize;
 
 use crate::converge::engine_failure;
@@ -11,6 +12,38 @@ use crate::endpoints::package;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::load::Platform;
+use crate::select;
+
+/// The states of containers by the names that Docker has for them. Processes have the same, as far as they can.
+pub const STATES: [&str; 7] = ["paused", "restarting", "removing", "running", "dead", "created", "exited"];
+
+/// Which services are shown.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only these; all when empty.
+    pub services: Vec<String>,
+    /// Also those that are not there.
+    pub all: bool,
+    /// Only those with something in one of these states, by Docker's names; in any when empty.
+    pub states: BTreeSet<String>,
+    /// Not those that the project's files don't have.
+    pub no_orphans: bool,
+}
+
+impl Selection {
+    /// Whether a service of the project, or left over from it, is meant by its name.
+    #[must_use]
+    pub fn names(&self, platform: &Platform, service: &str) -> bool {
+        let named = self.services.is_empty() || self.services.iter().any(|name| name == service);
+        named && (!self.no_orphans || platform.project.services.contains_key(service))
+    }
+
+    /// Whether a state is meant.
+    #[must_use]
+    pub fn has_state(&self, state: &str) -> bool {
+        self.states.is_empty() || self.states.contains(state)
+    }
+}
 
 /// What runs for a project.
 #[derive(Clone, Debug, Serialize)]
@@ -46,17 +79,27 @@ pub struct ServiceStatus {
     pub detail: Option<String>,
 }
 
-/// How the services of the project are. With `all` also those that are not there.
+/// How the services of the project are that are meant.
 ///
 /// # Errors
-/// When the engine can't be asked.
-pub async fn status(platform: &Platform, host: &dyn Host, all: bool) -> Result<Status, Failure> {
+/// When a service was named that the project does not have, or the engine can't be asked.
+pub async fn status(platform: &Platform, host: &dyn Host, selection: &Selection) -> Result<Status, Failure> {
+    select::named(&platform.project, &selection.services)?;
     let engine = host.engine();
     let observed = engine.observe().await.map_err(|error| engine_failure(&error))?;
-    let mut services: Vec<ServiceStatus> = observed.items.iter().map(of_item).collect();
-    let found: BTreeSet<String> = services.iter().map(|service| service.name.clone()).collect();
-    if all {
-        for service in platform.project.services.values().filter(|service| !found.contains(&service.name)) {
+    let mut services: Vec<ServiceStatus> = observed
+        .items
+        .iter()
+        .filter(|item| selection.names(platform, item.name.as_str()))
+        .filter(|item| states(item, &observed).into_iter().any(|state| selection.has_state(state)))
+        .map(of_item)
+        .collect();
+    if selection.all && selection.states.is_empty() {
+        let found: BTreeSet<&str> = observed.items.iter().map(|item| item.name.as_str()).collect();
+        let missing = platform.project.services.values().filter(|service| {
+            !found.contains(service.name.as_str()) && selection.names(platform, &service.name)
+        });
+        for service in missing {
             let (state, detail) = match package(service) {
                 Some(_) => ("not-started", None),
                 None => ("embedded", Some("the services that use it answer for it".to_owned())),
@@ -80,6 +123,34 @@ pub async fn status(platform: &Platform, host: &dyn Host, all: bool) -> Result<S
         engine: engine.name().to_owned(),
         services,
     })
+}
+
+/// The states of a unit by Docker's names: those of its containers, where it has some.
+fn states(item: &ObservedItem, observed: &Observed) -> BTreeSet<&'static str> {
+    let containers = observed.world.iter().flat_map(|world| &world.containers);
+    let states: BTreeSet<_> = containers
+        .filter(|container| container.service == item.name && !container.one_off)
+        .map(|container| match container.state {
+            ContainerState::Created => "created",
+            ContainerState::Starting | ContainerState::Ready | ContainerState::Unhealthy => "running",
+            ContainerState::Paused => "paused",
+            ContainerState::Restarting => "restarting",
+            ContainerState::Stopped | ContainerState::Finished | ContainerState::Exited(_) => "exited",
+            ContainerState::Dead => "dead",
+        })
+        .collect();
+    if !states.is_empty() {
+        return states;
+    }
+    BTreeSet::from([match item.state {
+        UnitState::Starting
+        | UnitState::Ready
+        | UnitState::Unready
+        | UnitState::Stopping
+        | UnitState::Leftover => "running",
+        UnitState::Restarting => "restarting",
+        UnitState::Stopped | UnitState::Exited { .. } | UnitState::CrashLooping { .. } => "exited",
+    }])
 }
 
 fn of_item(item: &ObservedItem) -> ServiceStatus {

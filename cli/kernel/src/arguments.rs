@@ -63,6 +63,10 @@ pub struct GlobalArguments {
     #[arg(long, global = true, hide_short_help = true)]
     pub all_resources: bool,
 
+    /// Name containers and images with `_` between the parts, as docker-compose 1 did [env: COMPOSE_COMPATIBILITY]
+    #[arg(long, global = true, hide_short_help = true)]
+    pub compatibility: bool,
+
     /// Tell more; twice tells everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true, hide_short_help = true)]
     pub verbose: u8,

@@ -54,6 +54,7 @@ impl Context {
             environment: self.environment.variables.clone(),
             services: Vec::new(),
             all_resources: self.settings.all_resources,
+            compatibility: self.settings.compatibility,
             skip: Skip::default(),
         }
     }

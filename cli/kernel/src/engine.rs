@@ -234,6 +234,12 @@ impl Host for LocalHost {
         events: &Events,
         cancel: &CancellationToken,
     ) -> Result<(), EngineError> {
+        if let Some(number) = settings.number.filter(|number| *number != 1) {
+            let message =
+                format!("there is no process with number {number}: without containers a service has one");
+            return Err(EngineError::new(codes::ENGINE_UNAVAILABLE, ExitCode::Usage, message)
+                .help("leave `--index` out; `--engine docker` runs several containers of a service"));
+        }
         let request = LogRequest {
             units: settings.services.iter().cloned().collect(),
             tail: settings.tail,
@@ -315,6 +321,9 @@ impl Host for DockerHost {
             services: settings.services.clone(),
             tail: settings.tail,
             follow: settings.follow,
+            number: settings.number,
+            since: settings.since,
+            until: settings.until,
         };
         tokio::select! {
             result = self.engine.logs(&request, |line| events.emit(Event::LogLine(line))) => result,

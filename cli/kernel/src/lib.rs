@@ -38,7 +38,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitC
         Ok(cli) => cli,
         Err(error) => return output::usage(&error).into(),
     };
-    let settings = match Settings::resolve(&cli.global, &environment) {
+    let settings = match Settings::resolve(&cli.global, &settings::with_env_files(&cli.global, &environment))
+    {
         Ok(settings) => settings,
         Err(problems) => {
             output::diagnostics(&problems);

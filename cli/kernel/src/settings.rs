@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use kernel_core::diagnostic::Diagnostic;
+use kernel_ops::load::{self, LoadSettings};
 use kernel_report::Look;
 
 use crate::arguments::{AnsiChoice, ColorChoice, EngineChoice, GlobalArguments, ProgressChoice};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub parallel: Option<usize>,
     /// Networks, volumes, secrets and configs that no service uses are taken too.
     pub all_resources: bool,
+    /// Whether `--compatibility` was typed. `COMPOSE_COMPATIBILITY` is read with the project's files.
+    pub compatibility: bool,
     /// Whether `--quiet` was typed.
     pub quiet: bool,
     /// How progress is told. Never `Auto`.
@@ -97,6 +100,7 @@ impl Settings {
             port_offset,
             parallel,
             all_resources: arguments.all_resources,
+            compatibility: arguments.compatibility,
             quiet: arguments.quiet,
             progress: if arguments.quiet { Progress::Quiet } else { decide(progress, environment) },
             answer: look(environment.stdout_is_terminal),
@@ -106,6 +110,30 @@ impl Settings {
             dry_run: arguments.dry_run,
         })
     }
+}
+
+/// Variables of docker compose that say how a command speaks and works and that the project's env files may have too.
+const ALSO_IN_ENV_FILES: [&str; 2] = ["COMPOSE_ANSI", "COMPOSE_PARALLEL_LIMIT"];
+
+/// The environment with what the project's env files add to it for the settings. What is wrong with them is told when
+/// the project is loaded.
+#[must_use]
+pub fn with_env_files(arguments: &GlobalArguments, environment: &Environment) -> Environment {
+    let mut all = environment.clone();
+    let found = load::compose_variables(&LoadSettings {
+        working_directory: environment.working_directory.clone(),
+        files: arguments.files.clone(),
+        env_files: arguments.env_files.clone(),
+        project_directory: arguments.project_directory.clone(),
+        environment: environment.variables.clone(),
+        ..LoadSettings::default()
+    });
+    for (name, value) in found {
+        if ALSO_IN_ENV_FILES.contains(&name.as_str()) {
+            all.variables.entry(name).or_insert(value);
+        }
+    }
+    all
 }
 
 fn decide(choice: ProgressChoice, environment: &Environment) -> Progress {

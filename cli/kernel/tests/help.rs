@@ -7,12 +7,13 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 43] = [
     "up",
     "down",
     "ps",
     "logs",
     "restart",
+    "watch",
     "stop",
     "start",
     "why",

@@ -31,6 +31,20 @@ fn a_service_that_crashes_is_told_with_what_it_said_last() {
     assert!(output.stdout.is_empty(), "{}", output.shown());
     let logs = workspace.run(&["logs", "web", "--raw"]);
     assert!(logs.stdout.contains("DATABASE_URL: is missing\n"), "{}", logs.shown());
+    assert_eq!(workspace.run(&["ps", "--status", "exited", "-o", "name"]).stdout, "web\n");
+    assert_eq!(workspace.run(&["ps", "--filter", "status=running", "-o", "name"]).stdout, "");
+    assert_eq!(workspace.run(&["logs", "--raw", "--until", "1h", "web"]).stdout, "");
+    // What only containers have is refused, and not made up.
+    for (words, expected) in [
+        (&["ps", "-q"][..], "only containers have ids"),
+        (&["ps", "--format", "json"], "only containers have ids"),
+        (&["ps", "--format", "{{.ID}}"], "are not implemented"),
+        (&["logs", "--index", "2", "web"], "without containers a service has one"),
+    ] {
+        let refused = workspace.run(words);
+        let told = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ").replace("| ", "");
+        assert!(refused.code == 2 && told.contains(expected), "{words:?}: {}", refused.shown());
+    }
     assert_eq!(workspace.run(&["down", "--volumes"]).code, 0);
     assert!(!workspace.root().join(".kernel").exists());
 }

@@ -117,8 +117,10 @@ impl Extends<'_, '_> {
         let base = match wanted_file.as_deref().filter(|_| foreign) {
             // Its paths are relative to where it stands, so it is written out there.
             Some(path) => {
-                let there = Base { directory: path::parent(path), home: self.base.home };
-                normalise::service(base, &wanted, there)
+                let from = file.map_or(self.base.directory, path::parent);
+                let directory = self.combiner.shown(from, path::parent(path));
+                let there = Base { directory: &directory, home: self.base.home };
+                normalise::service(base, &wanted, there, self.combiner.templates)
             }
             None => base,
         };

@@ -109,8 +109,7 @@ impl Combiner<'_> {
             Some(written) => path::absolute(base.directory, written),
             None => path::parent(first).to_owned(),
         };
-        let environment =
-            self.environment.map(|outer| self.environment_of(outer, &env_files, &directory, base, place));
+        let environment = self.environment_of(self.environment, &env_files, &directory, base, place);
 
         let sources: Vec<_> =
             paths.iter().filter_map(|path| self.text(path, place, codes::INCLUDE)).collect();
@@ -123,7 +122,9 @@ impl Combiner<'_> {
         let mut including = self.including.clone();
         including.push(first.clone());
         let mut inner = Combiner {
-            environment: environment.as_ref(),
+            environment: &environment,
+            templates: self.templates,
+            relative: self.relative,
             reader: self.reader,
             sources: self.sources,
             told: self.told,
@@ -132,14 +133,13 @@ impl Combiner<'_> {
             including,
         };
         let tree = inner.documents(documents, there)?.tree;
-        let mut tree = self.normalised(tree, there, Steps::Paths);
+        let shown = self.shown(base.directory, &directory);
+        let mut tree = self.normalised(tree, Base { directory: &shown, home: base.home }, Steps::Paths);
         if let Value::Mapping(top) = &mut tree.value {
             if let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services") {
-                services.iter_mut().for_each(|entry| default_context(entry, &directory));
+                services.iter_mut().for_each(|entry| default_context(entry, &shown));
             }
-            if let Some(environment) = &environment {
-                resolve_listed_variables(top, environment);
-            }
+            resolve_listed_variables(top, &environment);
         }
         Some(tree)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Normaliser;
 use super::scalar::shown;
-use crate::schema::{Accepts, Attribute, Default, Repeated, Shape, Texts};
+use crate::schema::{Accepts, Attribute, Default, Reads, Repeated, Shape, Texts};
 use crate::short;
 use crate::tree::{Node, Value};
 
@@ -24,7 +24,13 @@ impl Normaliser<'_> {
 
     pub(super) fn texts(&mut self, node: Node, texts: Texts) -> Option<Node> {
         let node = match &node.value {
-            Value::Scalar(scalar) if texts.alone && Accepts::TEXT.allows(scalar) => short::listed(node),
+            Value::Scalar(scalar) if texts.alone && Accepts::TEXT.allows(scalar) => {
+                // These two alone are no list in the reference until something is merged over them.
+                if self.templates && texts.merges && texts.blank && texts.reads == Reads::Text {
+                    return Some(node);
+                }
+                short::listed(node)
+            }
             Value::Sequence(_) => node,
             _ if texts.alone => return self.wrong_shape(&node, "a text or a list of texts"),
             _ => return self.wrong_shape(&node, "a list"),

@@ -101,7 +101,7 @@ impl Normaliser<'_> {
             let help = "add `source: PATH`";
             return self.bad_value(span, "the source of the bind mount is missing", "no `source`", help);
         }
-        let complete = self.complete();
+        let complete = self.complete() || self.templates;
         if let Value::Mapping(mapping) = &mut mount.value {
             if complete {
                 replace(mapping, "target", path::clean(&target));

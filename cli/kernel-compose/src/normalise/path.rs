@@ -7,6 +7,15 @@ pub fn absolute(directory: &str, path: &str) -> String {
     if path.starts_with('/') { clean(path) } else { clean(&format!("{directory}/{path}")) }
 }
 
+/// The path from one directory to another, both absolute and clean.
+pub fn relative(from: &str, to: &str) -> String {
+    let parts = |path: &'_ str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    let (from, to): (Vec<String>, Vec<String>) = (parts(from), parts(to));
+    let same = from.iter().zip(&to).take_while(|(left, right)| left == right).count();
+    let up = std::iter::repeat_n("..", from.len() - same);
+    clean(&up.chain(to[same..].iter().map(String::as_str)).collect::<Vec<_>>().join("/"))
+}
+
 /// Takes `.`, `..` and doubled slashes out of a path. A relative one stays relative; an empty one is `.`.
 pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
@@ -96,6 +105,11 @@ mod tests {
         assert_eq!(parent("/b.yml"), "/");
         assert_eq!(clean("a/../../b/"), "../b");
         assert_eq!(clean(""), ".");
+        for (from, to, expected) in
+            [("/a", "/a/b/c", "b/c"), ("/a/b", "/a/c", "../c"), ("/a", "/a", "."), ("/", "/x", "x")]
+        {
+            assert_eq!(relative(from, to), expected, "{from} {to}");
+        }
     }
 
     #[test]

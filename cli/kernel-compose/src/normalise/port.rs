@@ -1,7 +1,7 @@
 //! `ports`: the short form written out, ranges expanded into single ports.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::Normaliser;
 use super::list::unique_by;
@@ -81,7 +81,7 @@ impl Normaliser<'_> {
             let help = "add `target: PORT`";
             return self.bad_value(span, "the port in the container is missing", "no `target`", help);
         }
-        if !self.complete() {
+        if !self.complete() && !self.templates {
             return Some(port);
         }
         if let Some(node) = port.get("host_ip")
@@ -143,6 +143,9 @@ fn short_form(node: &Node) -> Result<Vec<Node>, String> {
     };
     let address = match address.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').ok_or_else(|| format!("`{address}` is not an IP address"))?,
+        None if address.parse::<Ipv6Addr>().is_ok() => {
+            return Err(format!("an IPv6 address stands in brackets: `[{address}]`"));
+        }
         None => address,
     };
     if !address.is_empty() && address.parse::<IpAddr>().is_err() {

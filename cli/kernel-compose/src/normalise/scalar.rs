@@ -15,7 +15,7 @@ impl Normaliser<'_> {
             return self.wrong_shape(&node, accepts.describe());
         }
         match reads {
-            Reads::Text if self.complete() => Some(as_text(node)),
+            Reads::Text if self.complete() || accepts == Accepts::BOOLEAN_OR_TEXT => Some(as_text(node)),
             Reads::Text => Some(node),
             Reads::Word(words) => self.word(node, words),
             Reads::Containing(words) => self.containing(node, words),
@@ -110,7 +110,7 @@ impl Normaliser<'_> {
                     .help(format!("write `{value}`")),
             );
         }
-        Some(Node::plain(value.to_string(), node.span))
+        Some(if self.templates { node } else { Node::plain(value.to_string(), node.span) })
     }
 
     /// A whole number within limits. A fraction is cut off.
@@ -131,7 +131,7 @@ impl Normaliser<'_> {
             };
             return self.bad_value(node.span, &message, "out of range", &help);
         }
-        Some(Node::plain(number.to_string(), node.span))
+        Some(if self.templates { node } else { Node::plain(number.to_string(), node.span) })
     }
 
     fn percent(&mut self, node: Node) -> Option<Node> {
@@ -144,7 +144,7 @@ impl Normaliser<'_> {
         };
         match number {
             Some(number) if number.fract() == 0.0 && (0.0..=100.0).contains(&number) => {
-                Some(Node::plain(number.to_string(), node.span))
+                Some(if self.templates { node } else { Node::plain(number.to_string(), node.span) })
             }
             _ => self.bad_value(
                 node.span,

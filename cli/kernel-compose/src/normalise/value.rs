@@ -80,8 +80,18 @@ impl Normaliser<'_> {
         };
         let (span, was_list) = (node.span, pairs.list);
         let Value::Mapping(entries) = node.value else { return None };
+        let listed = entries.is_listed();
         let mut mapping = Mapping::with_capacity(entries.len());
+        // The reference writes contexts out as a mapping.
+        mapping.set_listed(listed && pairs.reads != Reads::Context);
         for Entry { key, key_span, value } in entries {
+            // In a mapping that was never merged such a name is one like any other.
+            if listed && pairs.bare == Bare::Variable && key.ends_with(char::is_whitespace) {
+                self.space_in_name(&key, key_span);
+                if !self.lenient {
+                    continue;
+                }
+            }
             self.place.key(&key);
             let from_list = value.span == key_span;
             if key.is_empty() && was_list && !from_list {
@@ -126,16 +136,6 @@ impl Normaliser<'_> {
                 }
                 Some(scalar) => {
                     let text = scalar.text();
-                    let name = text.split('=').next().unwrap_or_default();
-                    if pairs.bare == Bare::Variable && name.ends_with(char::is_whitespace) {
-                        let help = format!("write `{}=…`", name.trim_end());
-                        self.bad_value(
-                            item.span,
-                            "a space stands between the name and `=`",
-                            "a space before `=`",
-                            &help,
-                        );
-                    }
                     if pairs.bare == Bare::Refused && !text.contains('=') {
                         self.bad_value(item.span, "the value is missing", "no `=`", "write `NAME=value`");
                     }
@@ -150,6 +150,12 @@ impl Normaliser<'_> {
             self.place.up();
         }
         self.lenient || self.diagnostics.len() == before
+    }
+
+    fn space_in_name(&mut self, name: &str, span: kernel_core::source::Span) {
+        let message = format!("the name `{name}` ends with a space");
+        let help = format!("take the space out: `{}=…`", name.trim_end());
+        self.bad_value(span, &message, "a space before `=`", &help);
     }
 
     /// `extra_hosts`, in the end a sorted list of `host=address`.
@@ -246,6 +252,7 @@ impl Normaliser<'_> {
             _ => return self.wrong_shape(&node, "a mapping or a list of `NAME=PATH`"),
         };
         let Value::Mapping(mut entries) = node.value else { return Some(node) };
+        entries.set_listed(false);
         for entry in entries.iter_mut().filter(|_| self.paths()) {
             if let Some(text) = entry.value.as_text() {
                 entry.value = Node::text(path::resolve_on_host(text, self.base), entry.value.span);

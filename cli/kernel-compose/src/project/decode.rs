@@ -32,6 +32,7 @@ pub fn decode(
     Project {
         name: name.to_owned(),
         directory: directory.to_owned(),
+        separator: "-",
         services,
         hidden: hidden.iter().map(|(name, service)| (name.clone(), texts(service.get("profiles")))).collect(),
         networks: resources("networks"),

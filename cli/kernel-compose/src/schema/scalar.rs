@@ -79,7 +79,7 @@ impl Accepts {
 }
 
 /// What is read from a scalar, and what its canonical form is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reads {
     /// The text; a number by its value.
     Text,

@@ -75,6 +75,32 @@ impl Window {
     pub fn until(&self) -> Option<&str> {
         self.until.as_deref()
     }
+
+    /// The whole seconds since 1970 that it lies within.
+    #[must_use]
+    pub fn seconds(&self) -> (Option<i64>, Option<i64>) {
+        let whole = |text: &Option<String>| Some(nanoseconds(text.as_deref()?)?.div_euclid(SECOND));
+        let seconds = |nanoseconds: i128| i64::try_from(nanoseconds).ok();
+        let end = whole(&self.until).map(|second| second + 1);
+        (whole(&self.since).and_then(seconds), end.and_then(seconds))
+    }
+
+    /// How long it goes on from now; `None`: without end.
+    #[must_use]
+    pub fn remaining(&self) -> Option<std::time::Duration> {
+        let left = nanoseconds(self.until.as_deref()?)? - jiff::Timestamp::now().as_nanosecond();
+        Some(std::time::Duration::from_nanos(u64::try_from(left.max(0)).unwrap_or(u64::MAX)))
+    }
+
+    /// Whether a moment, RFC 3339, lies in it; so does what is no moment.
+    #[must_use]
+    pub fn holds(&self, time: &str) -> bool {
+        let Ok(time) = time.parse::<jiff::Timestamp>() else { return true };
+        let time = time.as_nanosecond();
+        let bound = |text: &Option<String>| text.as_deref().and_then(nanoseconds);
+        bound(&self.since).is_none_or(|since| since <= time)
+            && bound(&self.until).is_none_or(|until| time <= until)
+    }
 }
 
 impl Stack {
@@ -125,6 +151,19 @@ fn of_service(event: EventMessage, services: &[String]) -> Option<StackEvent> {
     })
 }
 
+const SECOND: i128 = 1_000_000_000;
+
+/// Nanoseconds since 1970 of seconds with a fraction.
+fn nanoseconds(text: &str) -> Option<i128> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let fraction: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
+    match (seconds.parse::<i128>(), fraction.parse::<i128>()) {
+        (Ok(seconds), Ok(fraction)) => Some(seconds * SECOND + fraction),
+        // Written with an exponent.
+        _ => text.parse::<f64>().ok().map(|seconds| (seconds * 1e9) as i128),
+    }
+}
+
 /// A moment as the Engine takes it: seconds since 1970, with nanoseconds behind the point.
 fn moment(text: &str, now: jiff::Timestamp) -> Option<String> {
     if text.parse::<f64>().is_ok_and(|seconds| seconds.is_finite() && seconds >= 0.0) {
@@ -173,6 +212,19 @@ mod tests {
         for bad in ["", "soon", "-5m", "5 minutes", "5x", "NaN"] {
             assert_eq!(moment(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_window_holds_its_bounds_and_what_is_between() {
+        let window = Window::parse(Some("1767225600.5"), Some("2026-01-01T00:00:02Z")).unwrap();
+        let holds = |time: &str| window.holds(time);
+        assert!(!holds("2026-01-01T00:00:00.499999999Z") && holds("2026-01-01T00:00:00.500Z"));
+        assert!(holds("2026-01-01T00:00:02.000000000Z") && !holds("2026-01-01T00:00:02.000000001Z"));
+        assert!(holds(""), "half a line has no time");
+        assert_eq!(window.seconds(), (Some(1_767_225_600), Some(1_767_225_603)));
+        assert_eq!(window.remaining(), Some(std::time::Duration::ZERO));
+        assert!(Window::default().holds("2026-01-01T00:00:00Z"));
+        assert_eq!((Window::default().seconds(), Window::default().remaining()), ((None, None), None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What can be done with the containers of a Compose project that are there, whoever made them. They are found by the
 //! labels that docker compose gives them too, so each tool serves the other's stacks.
 
+mod containers;
 mod copy;
 mod events;
 mod list;
@@ -23,6 +24,7 @@ use crate::address::{Address, unreachable};
 use crate::labels;
 use crate::trouble::trouble;
 
+pub use containers::Listed;
 pub use copy::Found;
 pub use events::{StackEvent, Window};
 pub use list::{ImageUse, Processes};
@@ -108,11 +110,7 @@ impl Stack {
     /// # Errors
     /// When the Engine can't be asked, or a service that was named has no such container: all of those at once.
     pub async fn members(&self, services: &[String], which: Which) -> Result<Vec<Member>, EngineError> {
-        let all = which != Which::Running;
-        let filters = HashMap::from([("label", vec![format!("{}={}", labels::PROJECT, self.project)])]);
-        let options = ListContainersOptionsBuilder::new().all(all).filters(&filters).build();
-        let found = self.docker.list_containers(Some(options)).await;
-        let found = found.map_err(|error| trouble("listing the project's containers", error))?;
+        let found = self.summaries(which).await?;
         let mut members: Vec<Member> = found.into_iter().filter_map(member).collect();
         members.retain(|member| which == Which::WithOneOff || !member.one_off);
         if !services.is_empty() {
@@ -121,6 +119,14 @@ impl Stack {
         }
         members.sort_by(|one, other| (&one.service, one.number).cmp(&(&other.service, other.number)));
         Ok(members)
+    }
+
+    async fn summaries(&self, which: Which) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([("label", vec![format!("{}={}", labels::PROJECT, self.project)])]);
+        let options =
+            ListContainersOptionsBuilder::new().all(which != Which::Running).filters(&filters).build();
+        let found = self.docker.list_containers(Some(options)).await;
+        found.map_err(|error| trouble("listing the project's containers", error))
     }
 
     /// The running container of a service: the one with this number, without it the first.

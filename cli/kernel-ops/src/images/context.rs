@@ -29,18 +29,21 @@ pub fn archive(build: &Dockerfile) -> Result<(Archive, String), EngineError> {
             && path.components().all(|part| matches!(part, std::path::Component::Normal(_)))
     });
     let name = inside.map_or_else(|| OUTSIDE.to_owned(), |path| path.display().to_string());
-    let ignore = ignore(build, &place)?;
+    let ignore = ignore_of(&build.context, &place)?;
     let files = files(&build.context, &ignore, &name).map_err(|error| failed(&build.context, error))?;
     let (context, dockerfile) = (build.context.clone(), name.clone());
     let archive = archive::stream(move |out| write(&context, &files, &dockerfile, &text, out));
     Ok((archive, name))
 }
 
-/// The Dockerfile's own ignore file, else the folder's.
-fn ignore(build: &Dockerfile, dockerfile: &Path) -> Result<Ignore, EngineError> {
+/// What a build does not see: by the Dockerfile's own ignore file, else by that of the context.
+///
+/// # Errors
+/// When the file can't be read, or a line of it is no pattern.
+pub fn ignore_of(context: &Path, dockerfile: &Path) -> Result<Ignore, EngineError> {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
-    for path in [PathBuf::from(own), build.context.join(".dockerignore")] {
+    for path in [PathBuf::from(own), context.join(".dockerignore")] {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 return Ignore::parse(&text).map_err(|bad| {

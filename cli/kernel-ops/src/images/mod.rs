@@ -5,7 +5,8 @@
 
 mod cargo;
 mod context;
-mod ignore;
+mod digest;
+pub(crate) mod ignore;
 mod layout;
 mod maker;
 mod names;
@@ -35,6 +36,8 @@ use crate::images::target::Target;
 use crate::load::Platform;
 
 pub use crate::archive::Archive;
+pub(crate) use context::ignore_of;
+pub use digest::digests;
 pub use names::PushSettings;
 pub use push::{Credentials, PushOutcome, push_layout};
 pub use revision::Revision;

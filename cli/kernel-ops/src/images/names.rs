@@ -66,7 +66,7 @@ impl Naming {
     pub fn names(&self, platform: &Platform, service: &Service) -> Result<Vec<Reference>, Problem> {
         match self {
             Self::Compose => {
-                let usual = || format!("{}-{}", platform.name, service.name);
+                let usual = || platform.project.image_of(&service.name);
                 Ok(vec![parse(&service.image.clone().unwrap_or_else(usual))?])
             }
             Self::Deployment { place, tags } => {

@@ -18,7 +18,7 @@ use kernel_image::{
     Descriptor, Digest, INDEX_FILE, Image, Index, Manifest, Reference, blob_path, media_type,
 };
 use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, RegistryOperation};
 use serde::Serialize;
@@ -31,8 +31,11 @@ use crate::failure::{Failure, problem};
 use crate::images::{ImageWork, PushSettings, layout};
 
 /// How long connecting may take, and how long a registry may say nothing.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
+
+/// Who we are to a registry.
+pub(super) const USER_AGENT: &str = concat!("kernel/", env!("CARGO_PKG_VERSION"));
 
 /// How often a request is tried that failed for a reason that may pass.
 const TRIES: u32 = 3;
@@ -52,7 +55,7 @@ impl Credentials {
     }
 
     /// Those for one registry.
-    fn of(&self, registry: &str) -> Result<RegistryAuth, String> {
+    pub(super) fn of(&self, registry: &str) -> Result<RegistryAuth, String> {
         let Some(path) = &self.0 else { return Ok(RegistryAuth::Anonymous) };
         let file = match std::fs::File::open(path) {
             Ok(file) => file,
@@ -114,7 +117,7 @@ impl Pusher {
             protocol,
             connect_timeout: Some(CONNECT_TIME),
             read_timeout: Some(SILENCE),
-            user_agent: concat!("kernel/", env!("CARGO_PKG_VERSION")),
+            user_agent: USER_AGENT,
             // One request for a blob: the length is known, and every registry understands it.
             use_monolithic_push: true,
             ..ClientConfig::default()
@@ -359,7 +362,7 @@ pub async fn push_layout(
 }
 
 /// Registries of this machine speak HTTP, as Docker has it.
-fn is_loopback(registry: &str) -> bool {
+pub(super) fn is_loopback(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     host == "localhost"
         || host
@@ -369,7 +372,7 @@ fn is_loopback(registry: &str) -> bool {
 }
 
 /// Whether the registry wants to know who we are, or knows and says no.
-fn is_refusal(error: &OciDistributionError) -> bool {
+pub(super) fn is_refusal(error: &OciDistributionError) -> bool {
     match error {
         OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
             true
@@ -377,9 +380,42 @@ fn is_refusal(error: &OciDistributionError) -> bool {
         OciDistributionError::RequestError(error) => {
             error.status().is_some_and(|status| matches!(status.as_u16(), 401 | 403))
         }
+        OciDistributionError::RegistryError { envelope, .. } => envelope
+            .errors
+            .iter()
+            .any(|error| matches!(error.code, OciErrorCode::Denied | OciErrorCode::Unauthorized)),
         OciDistributionError::ServerError { code, .. } => matches!(code, 401 | 403),
         _ => false,
     }
+}
+
+/// Whether the registry has nothing under that name.
+pub(super) fn is_missing(error: &OciDistributionError) -> bool {
+    match error {
+        OciDistributionError::ImageManifestNotFoundError(_) => true,
+        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| {
+            matches!(
+                error.code,
+                OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound
+            )
+        }),
+        OciDistributionError::RequestError(error) => {
+            error.status().is_some_and(|status| status.as_u16() == 404)
+        }
+        OciDistributionError::ServerError { code, .. } => *code == 404,
+        _ => false,
+    }
+}
+
+/// What went wrong, down to its cause.
+pub(super) fn chain(error: &OciDistributionError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// Whether the same request may succeed a moment later.

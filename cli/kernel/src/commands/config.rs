@@ -5,14 +5,15 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use kernel_compose::tree::{Node, Value};
 use kernel_compose::{Project, Skip, render, yaml};
 use kernel_core::exit::ExitCode;
+use kernel_ops::images::digests;
 use kernel_ops::load::{self, LoadSettings};
 use kernel_ops::{Failure, problem};
 
-use crate::codes::NOT_IMPLEMENTED;
 use crate::context::Context;
-use crate::{engine, output};
+use crate::{engine, output, work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +21,9 @@ Examples:
   kernel config --format json         the same for programs
   kernel config web                   one service and what it depends on
   kernel config --services            the names of its services
-  kernel config -f a.yml -f b.yml     what two files give together";
+  kernel config -f a.yml -f b.yml     what two files give together
+  kernel config --lock-image-digests > compose.override.yaml
+                                      the same images from now on";
 
 /// What can be said.
 #[derive(Args, Debug)]
@@ -94,11 +97,11 @@ pub struct Arguments {
     #[arg(long)]
     no_env_resolution: bool,
 
-    /// Pin the images to their digests (not implemented yet)
+    /// Pin the images to the digests that their registries have for them now
     #[arg(long)]
     resolve_image_digests: bool,
 
-    /// Print only the images, pinned to their digests, as a file to be merged over this one (not implemented yet)
+    /// Print only the images, pinned to their digests, as a file to be merged over this one
     #[arg(long)]
     lock_image_digests: bool,
 }
@@ -115,19 +118,37 @@ enum Format {
     Table,
 }
 
+impl Arguments {
+    /// Whether a part is asked for that has no images to be pinned.
+    fn is_part(&self) -> bool {
+        self.list_services
+            || self.volumes
+            || self.networks
+            || self.models
+            || self.images
+            || self.list_profiles
+            || self.hash.is_some()
+            || self.environment
+            || self.variables
+    }
+
+    /// Whether images are pinned to their digests.
+    fn pins(&self) -> bool {
+        (self.resolve_image_digests || self.lock_image_digests) && !self.is_part()
+    }
+}
+
 /// Prints the project, or a part of it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
-    if arguments.resolve_image_digests || arguments.lock_image_digests {
-        let message = "pinning images to their digests is not implemented yet";
-        let help = "`docker compose config --resolve-image-digests` does it";
-        return Err(Failure::new(ExitCode::Failed, problem(NOT_IMPLEMENTED, message, help)));
-    }
     let settings = settings(context, &arguments);
     let text = if arguments.variables || (arguments.no_interpolate && arguments.hash.is_none()) {
         templates(context, &arguments, &settings)?
     } else {
-        let platform = load::load(&settings, &engine::Secrets, false)?;
+        let mut platform = load::load(&settings, &engine::Secrets, false)?;
         context.warn(&platform);
+        if arguments.pins() {
+            pin(context, &mut platform.project.model)?;
+        }
         if arguments.environment {
             platform
                 .environment
@@ -160,8 +181,9 @@ fn settings(context: &Context, arguments: &Arguments) -> LoadSettings {
     LoadSettings {
         services: if whole { Vec::new() } else { arguments.services.clone() },
         skip: Skip {
-            env_files: arguments.hash.is_some(),
-            normalization: arguments.no_normalize,
+            env_files: arguments.is_part(),
+            // As docker compose has it, and only with the flag, not with the variable.
+            normalization: arguments.no_normalize || context.settings.compatibility,
             consistency: arguments.no_consistency,
             paths: arguments.no_path_resolution,
         },
@@ -171,7 +193,7 @@ fn settings(context: &Context, arguments: &Arguments) -> LoadSettings {
 
 /// What can be said of files whose variables are not filled in.
 fn templates(context: &Context, arguments: &Arguments, settings: &LoadSettings) -> Result<String, Failure> {
-    let templates = load::templates(settings)?;
+    let mut templates = load::templates(settings)?;
     context.tell_warnings(&templates.warnings, &templates.sources);
     let names = |kind: &str| {
         let entries = templates.tree.get(kind).and_then(|node| node.as_mapping()).into_iter().flatten();
@@ -183,10 +205,15 @@ fn templates(context: &Context, arguments: &Arguments, settings: &LoadSettings) 
     if arguments.list_services {
         return Ok(names("services"));
     }
-    let value = render::templates(&templates.tree);
+    if arguments.pins() {
+        pin(context, &mut templates.tree)?;
+        if arguments.lock_image_digests {
+            return Ok(locked(arguments.format, &templates.tree));
+        }
+    }
     match arguments.format {
-        Some(Format::Json) => Ok(pretty(&value)),
-        _ => Ok(yaml::write(&value)),
+        Some(Format::Json) => Ok(pretty(&render::templates(&templates.tree, true))),
+        _ => Ok(yaml::write(&render::templates(&templates.tree, false))),
     }
 }
 
@@ -207,7 +234,7 @@ fn answer(arguments: &Arguments, project: &Project) -> Result<String, Failure> {
     if arguments.images {
         let image = |(name, service): (&String, &kernel_compose::Service)| {
             let given = service.image.clone().filter(|image| !image.is_empty());
-            given.unwrap_or_else(|| format!("{}-{name}", project.name))
+            given.unwrap_or_else(|| project.image_of(name))
         };
         return Ok(lines(project.services.iter().map(image).collect()));
     }
@@ -217,9 +244,71 @@ fn answer(arguments: &Arguments, project: &Project) -> Result<String, Failure> {
     if let Some(wanted) = &arguments.hash {
         return hashes(project, wanted);
     }
+    if arguments.lock_image_digests {
+        return Ok(locked(arguments.format, &project.model));
+    }
     match arguments.format {
         Some(Format::Json) => Ok(pretty(&render::json(project))),
         _ => Ok(render::yaml(project)),
+    }
+}
+
+/// Gives every image of a model its digest.
+fn pin(context: &Context, model: &mut Node) -> Result<(), Failure> {
+    let mut images: Vec<&mut Node> = Vec::new();
+    if let Value::Mapping(top) = &mut model.value
+        && let Some(Node { value: Value::Mapping(services), .. }) = top.get_mut("services")
+    {
+        for service in services.iter_mut() {
+            if let Value::Mapping(service) = &mut service.value.value
+                && let Some(image) = service.get_mut("image")
+                // A name with a secret in it is told to nobody.
+                && image.as_scalar().is_some_and(|name| !name.text().is_empty() && name.template().is_none())
+            {
+                images.push(image);
+            }
+        }
+    }
+    let names = images.iter().filter_map(|image| image.as_text()).map(str::to_owned).collect();
+    let config = super::images::docker_config(context);
+    let pinned = work::run(context, async |surroundings| {
+        tokio::select! {
+            pinned = digests(names, config) => pinned,
+            () = surroundings.cancel.cancelled() => {
+                let message = "interrupted before every registry had answered";
+                let problem = problem(kernel_ops::codes::INTERRUPTED, message, "run the command again");
+                Err(Failure::new(ExitCode::Interrupted, problem))
+            }
+        }
+    })?;
+    for image in images {
+        if let Some(pinned) = image.as_text().and_then(|name| pinned.get(name)) {
+            *image = Node::text(pinned.as_str(), image.span);
+        }
+    }
+    Ok(())
+}
+
+/// Only the images: a file that can be merged over the project's own.
+fn locked(format: Option<Format>, model: &Node) -> String {
+    let json = format == Some(Format::Json);
+    let services = model.get("services").and_then(Node::as_mapping).into_iter().flatten();
+    let services = services.map(|entry| {
+        let mut service = serde_json::Map::new();
+        // What docker compose prints in JSON of anything that is a service.
+        for name in ["command", "entrypoint"].into_iter().filter(|_| json) {
+            service.insert(name.to_owned(), serde_json::Value::Null);
+        }
+        if let Some(image) = entry.value.get("image").and_then(Node::as_text) {
+            service.insert("image".to_owned(), image.into());
+        }
+        (entry.key.clone(), serde_json::Value::Object(service))
+    });
+    let services: std::collections::BTreeMap<_, _> = services.collect();
+    if json {
+        pretty(&serde_json::json!({ "name": "", "services": services }))
+    } else {
+        yaml::write(&serde_json::json!({ "services": services }))
     }
 }
 

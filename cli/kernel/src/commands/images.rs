@@ -182,7 +182,7 @@ fn push_layout(context: &Context, push: &PushSettings, path: &std::path::Path) -
 }
 
 /// Where `docker login` keeps what it was told.
-fn docker_config(context: &Context) -> Option<PathBuf> {
+pub(super) fn docker_config(context: &Context) -> Option<PathBuf> {
     let folder = context.environment.get("DOCKER_CONFIG").map(PathBuf::from);
     let usual = || context.environment.get("HOME").map(|home| PathBuf::from(home).join(".docker"));
     folder.or_else(usual).map(|folder| folder.join("config.json"))

@@ -45,6 +45,7 @@ mod unpause;
 mod up;
 mod versions;
 mod wait;
+mod watch;
 mod why;
 
 use clap::Subcommand;
@@ -68,6 +69,8 @@ pub enum Command {
     Logs(logs::Arguments),
     /// Start services again
     Restart(restart::Arguments),
+    /// Carry what changes here into what runs, by `develop.watch`
+    Watch(watch::Arguments),
     /// End services, keep what is known of them
     Stop(stop::Arguments),
     /// Start services that are stopped
@@ -177,6 +180,7 @@ impl Command {
             Self::Logs(arguments) => logs::run(context, arguments),
             Self::Why(arguments) => why::run(context, arguments),
             Self::Restart(arguments) => restart::run(context, arguments),
+            Self::Watch(arguments) => watch::run(context, arguments),
             Self::Stop(arguments) => stop::run(context, arguments),
             Self::Start(arguments) => start::run(context, arguments),
             Self::Smoke(arguments) => smoke::run(context, arguments),

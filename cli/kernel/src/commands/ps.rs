@@ -1,40 +1,185 @@
 //! `kernel ps`: what runs, since when, on which ports.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use kernel_core::exit::ExitCode;
-use kernel_ops::{Failure, load, status};
+use kernel_engine_docker::stack::{Listed, Stack, Which};
+use kernel_ops::load::{self, Platform};
+use kernel_ops::status::{self, STATES, Selection, Status};
+use kernel_ops::{Failure, codes, converge, problem};
 use kernel_report::{Cell, Paint, Table};
 
 use crate::arguments::DataFormat;
+use crate::codes::NOT_IMPLEMENTED;
 use crate::context::Context;
-use crate::{engine, work};
+use crate::{engine, output, work};
 
 const EXAMPLES: &str = "\
 Examples:
   kernel ps                      what runs
   kernel ps --all                also what is not started and what is embedded
+  kernel ps -q web               the ids of one service's containers
+  kernel ps --status exited      what ended
   kernel ps -o json | jq '.services[] | select(.state != \"ready\")'";
 
 /// What can be said.
 #[derive(Args, Debug)]
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
-    /// Also services that are not there
+    /// The services; without names all
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+
+    /// Also services that are not there; with `--quiet`, `--services` and `--format json` also containers that don't run
     #[arg(short, long)]
     all: bool,
 
     /// The form of the answer
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
-    format: DataFormat,
+    output: DataFormat,
+
+    /// `table`, or `json` for what docker compose prints of each container, one per line
+    #[arg(long, value_name = "FORMAT", conflicts_with = "output")]
+    format: Option<String>,
+
+    /// Print the names of services, one per line
+    #[arg(long = "services", id = "list_services", conflicts_with_all = ["output", "format"])]
+    list_services: bool,
+
+    /// Only what is in this state
+    #[arg(long = "status", value_name = "STATE", value_parser = PossibleValuesParser::new(STATES))]
+    states: Vec<String>,
+
+    /// The same as `--status STATE`, by its longer name
+    #[arg(long = "filter", value_name = "status=STATE", value_parser = filter)]
+    filters: Vec<String>,
+
+    /// With `--format json`: ids, commands and mounts in full
+    #[arg(long)]
+    no_trunc: bool,
+
+    /// Also services that the project's files don't have any more
+    #[arg(
+        long,
+        value_name = "BOOLEAN",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    orphans: bool,
+}
+
+/// A state, of a filter for one.
+fn filter(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some(("status", state)) if STATES.contains(&state) => Ok(state.to_owned()),
+        Some(("status", state)) => {
+            Err(format!("`{state}` is no state of a container; the states are {}", STATES.join(", ")))
+        }
+        _ => Err("`status=STATE` is the one filter that there is".to_owned()),
+    }
+}
+
+/// What is printed of each container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Id,
+    ComposeJson,
 }
 
 /// Shows it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let part = match arguments.format.as_deref() {
+        Some("json") => Some(Part::ComposeJson),
+        Some("table") | None => context.settings.quiet.then_some(Part::Id),
+        Some(other) => {
+            let message = format!("the format `{other}` is a template of Go, and those are not implemented");
+            let help = "say `--format json`, or `-o json`, and pick what you want with `jq`";
+            return Err(Failure::new(ExitCode::Usage, problem(NOT_IMPLEMENTED, message, help)));
+        }
+    };
     let platform = load::load(&context.load_settings(), &engine::Secrets, false)?;
-    let status = work::run(context, async |_| {
+    let selection = Selection {
+        services: arguments.services,
+        all: arguments.all,
+        states: arguments.states.into_iter().chain(arguments.filters).collect(),
+        no_orphans: !arguments.orphans,
+    };
+    let (status, containers) = work::run(context, async |_| {
         let host = engine::choose(context, engine::Stack::of(&platform)).await?;
-        status::status(&platform, &*host, arguments.all).await
+        let status = status::status(&platform, &*host, &selection).await?;
+        if status.engine != "docker" && part.is_some() {
+            return Err(no_containers());
+        }
+        let mut found = None;
+        if part.is_some() || (arguments.list_services && status.engine == "docker") {
+            found = Some(containers(context, &platform, &selection).await?);
+        }
+        Ok((status, found))
     })?;
+    if arguments.list_services {
+        output::answer(
+            &names(&status, containers.as_deref(), selection.all || !selection.states.is_empty()).join(""),
+        );
+    } else if let (Some(part), Some(containers)) = (part, containers) {
+        let line = |container: &Listed| match part {
+            Part::Id => format!("{}\n", container.id),
+            Part::ComposeJson => format!("{}\n", container.compose_form(arguments.no_trunc)),
+        };
+        output::answer(&containers.iter().map(line).collect::<String>());
+    } else {
+        show(context, arguments.output, &status);
+    }
+    Ok(ExitCode::Success)
+}
+
+/// The containers that are meant. Without `--all` and a state those that live, as docker compose has it.
+async fn containers(
+    context: &Context,
+    platform: &Platform,
+    selection: &Selection,
+) -> Result<Vec<Listed>, Failure> {
+    let failed = |error| converge::engine_failure(&error);
+    let address = engine::address(context).map_err(failed)?;
+    let stack = Stack::connect(&address, platform.name.as_str()).await.map_err(failed)?;
+    let which = match (selection.all, selection.states.is_empty()) {
+        (true, _) => Which::WithOneOff,
+        (false, true) => Which::Running,
+        (false, false) => Which::All,
+    };
+    let mut containers = stack.containers(&selection.services, which).await.map_err(failed)?;
+    containers.retain(|container| {
+        selection.names(platform, &container.service) && selection.has_state(&container.state)
+    });
+    Ok(containers)
+}
+
+/// The names of the services of containers, else of those that run or of all, each once.
+fn names(status: &Status, containers: Option<&[Listed]>, all: bool) -> Vec<String> {
+    let mut names: Vec<String> = match containers {
+        Some(containers) => containers.iter().map(|container| format!("{}\n", container.service)).collect(),
+        None => status
+            .services
+            .iter()
+            .filter(|service| all || service.pid.is_some())
+            .map(|service| format!("{}\n", service.name))
+            .collect(),
+    };
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn no_containers() -> Failure {
+    let message = "the project runs as processes here, and only containers have ids and what docker compose tells of them";
+    let help =
+        "`kernel ps -o name` prints names, `kernel ps -o json` everything; `--engine docker` asks an Engine";
+    Failure::new(ExitCode::Usage, problem(codes::ENGINE_UNAVAILABLE, message, help))
+}
+
+fn show(context: &Context, format: DataFormat, status: &Status) {
     let table = || {
         if status.services.is_empty() {
             return "nothing runs; `kernel up` starts everything\n".to_owned();
@@ -55,8 +200,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         table.render(context.settings.answer)
     };
     let names = || status.services.iter().map(|service| service.name.clone()).collect();
-    context.answer(arguments.format, &status, table, names);
-    Ok(ExitCode::Success)
+    context.answer(format, status, table, names);
 }
 
 fn paint(state: &str) -> Paint {
