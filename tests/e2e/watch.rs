@@ -54,10 +54,8 @@ impl Stack {
             let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
             return None;
         }
-        let stack = Self {
-            folder: tempfile::tempdir().unwrap(),
-            name: format!("e2e-watch-{}", std::process::id()),
-        };
+        let stack =
+            Self { folder: tempfile::tempdir().unwrap(), name: format!("e2e-watch-{}", std::process::id()) };
         stack.write("compose.yaml", &COMPOSE.replace("NAME", &stack.name));
         for (path, text) in [("src/one", "1"), ("page", "first"), ("conf", "a"), ("hook/text", "x")] {
             stack.write(path, text);
@@ -99,7 +97,11 @@ impl Stack {
                 return;
             }
             watching.lives();
-            assert!(start.elapsed() < PATIENCE, "{path} is {found:?}, not {expected:?}: {:?}", watching.heard);
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{path} is {found:?}, not {expected:?}: {:?}",
+                watching.heard
+            );
         }
     }
 }

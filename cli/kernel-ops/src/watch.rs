@@ -79,10 +79,7 @@ pub async fn watch(
         () = cancel.cancelled() => return Ok(()),
     }
     let services: BTreeSet<&str> = rules.iter().map(|rule| rule.service.as_str()).collect();
-    notice(format!(
-        "watching for {}; Ctrl-C ends it",
-        services.into_iter().collect::<Vec<_>>().join(", ")
-    ));
+    notice(format!("watching for {}; Ctrl-C ends it", services.into_iter().collect::<Vec<_>>().join(", ")));
     loop {
         let changed = tokio::select! {
             changed = watcher.next(rules) => changed?,

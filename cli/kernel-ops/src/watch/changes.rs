@@ -100,8 +100,11 @@ fn roots(rules: &[Rule]) -> BTreeMap<PathBuf, RecursiveMode> {
             roots.entry(folder).or_insert(RecursiveMode::NonRecursive);
         }
     }
-    let deep: Vec<PathBuf> =
-        roots.iter().filter(|(_, mode)| **mode == RecursiveMode::Recursive).map(|(root, _)| root.clone()).collect();
+    let deep: Vec<PathBuf> = roots
+        .iter()
+        .filter(|(_, mode)| **mode == RecursiveMode::Recursive)
+        .map(|(root, _)| root.clone())
+        .collect();
     roots.retain(|root, _| !deep.iter().any(|above| above != root && root.starts_with(above)));
     roots
 }

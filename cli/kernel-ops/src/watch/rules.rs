@@ -197,11 +197,9 @@ pub fn rules(project: &Project, services: &[String]) -> Result<Vec<Rule>, Failur
     if rules.is_empty() {
         let whose = if services.is_empty() { "no service" } else { "none of these services" };
         let message = format!("{whose} says what is to be watched");
-        let help = "say it in the Compose file: `develop: { watch: [{ path: ./src, action: sync, target: /src }] }`";
-        return Err(Failure::new(
-            ExitCode::NothingSelected,
-            problem(codes::NOTHING_SELECTED, message, help),
-        ));
+        let help =
+            "say it in the Compose file: `develop: { watch: [{ path: ./src, action: sync, target: /src }] }`";
+        return Err(Failure::new(ExitCode::NothingSelected, problem(codes::NOTHING_SELECTED, message, help)));
     }
     Ok(rules)
 }
@@ -223,7 +221,8 @@ fn rule(service: &Service, item: &Node, context: Option<(PathBuf, Ignore)>) -> R
         _ => Action::Sync,
     };
     if action == Action::Rebuild && service.build.is_none() {
-        let message = format!("service `{name}` can't be built anew when something changes: it has no `build`");
+        let message =
+            format!("service `{name}` can't be built anew when something changes: it has no `build`");
         return Err(wrong(message, "add `build`, or let `develop.watch` restart it"));
     }
     let patterns = |key: &str| {
@@ -236,7 +235,8 @@ fn rule(service: &Service, item: &Node, context: Option<(PathBuf, Ignore)>) -> R
     };
     let parsed = |key: &str, text: &str| {
         Ignore::parse(text).map_err(|bad| {
-            let message = format!("service `{name}`: `{}` in `{key}` of `develop.watch` is no pattern", bad.text);
+            let message =
+                format!("service `{name}`: `{}` in `{key}` of `develop.watch` is no pattern", bad.text);
             wrong(message, "write it as in `.dockerignore`: `*.log`, `**/target`")
         })
     };
@@ -256,7 +256,8 @@ fn rule(service: &Service, item: &Node, context: Option<(PathBuf, Ignore)>) -> R
 
 fn hook(node: Option<&Node>) -> Hook {
     let text = |key: &str| node.and_then(|node| node.get(key)).and_then(Node::as_text).map(str::to_owned);
-    let list = |key: &str| node.and_then(|node| node.get(key)).and_then(Node::as_sequence).unwrap_or_default();
+    let list =
+        |key: &str| node.and_then(|node| node.get(key)).and_then(Node::as_sequence).unwrap_or_default();
     let environment = node.and_then(|node| node.get("environment")).and_then(Node::as_mapping);
     Hook {
         command: list("command").iter().filter_map(Node::as_text).map(str::to_owned).collect(),
@@ -325,11 +326,20 @@ mod tests {
             { path: ., action: rebuild, ignore: src } ] } } }";
         let rules = rules(&project(root, compose), &[]).unwrap();
         let wanted = |rule: &Rule| -> Vec<&str> {
-            ["src/a.ts", "src/a.log", "src/node_modules/x.ts", "src/secret/k.ts", "src/deep/b.ts", "src/.a.swp",
-                "src/a.ts~", ".git/HEAD", "other"]
-                .into_iter()
-                .filter(|path| rule.wants(&root.join(path)))
-                .collect()
+            [
+                "src/a.ts",
+                "src/a.log",
+                "src/node_modules/x.ts",
+                "src/secret/k.ts",
+                "src/deep/b.ts",
+                "src/.a.swp",
+                "src/a.ts~",
+                ".git/HEAD",
+                "other",
+            ]
+            .into_iter()
+            .filter(|path| rule.wants(&root.join(path)))
+            .collect()
         };
         assert_eq!(wanted(&rules[0]), ["src/a.ts", "src/deep/b.ts"]);
         assert_eq!(wanted(&rules[1]), ["src/a.log"]);
@@ -358,7 +368,10 @@ mod tests {
         let failure = rules(&project, &[]).unwrap_err();
         let told: Vec<&str> = failure.problems.iter().map(|problem| problem.message.as_str()).collect();
         assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told[0].contains("`[x` in `ignore`") && told[1].contains("gone`, which is not there"), "{told:?}");
+        assert!(
+            told[0].contains("`[x` in `ignore`") && told[1].contains("gone`, which is not there"),
+            "{told:?}"
+        );
         assert!(told[2].contains("has no `build`"), "{told:?}");
         let nothing = rules(&project, &["db".to_owned()]).unwrap_err();
         assert_eq!(nothing.exit, ExitCode::NothingSelected);

@@ -13,7 +13,7 @@ use kernel_engine_docker::stack::{ExecSettings, Member, Output, Stack, Which};
 use kernel_ops::converge::{self, ChangeSettings, Work};
 use kernel_ops::images::{self, BuildSettings, ImageWork};
 use kernel_ops::load::{self, Platform};
-use kernel_ops::watch::{self, Action, Hands, Hook, Rule};
+use kernel_ops::watch::{self, Hands, Hook, Rule};
 use kernel_ops::{Failure, codes, copy, problem};
 use kernel_report::{Look, Table};
 
@@ -63,7 +63,8 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         };
         let work = Work { host: &*host, dry_run: false, events, cancel, command: "kernel watch" };
         if !arguments.no_up {
-            let settings = ChangeSettings { services: arguments.services.clone(), ..ChangeSettings::default() };
+            let settings =
+                ChangeSettings { services: arguments.services.clone(), ..ChangeSettings::default() };
             converge::up(&platform, &settings, work).await?;
         }
         let hands = Here { context, platform: &platform, work, stack };
@@ -100,7 +101,11 @@ fn without_containers(rules: &[Rule]) -> Result<Option<Stack>, Failure> {
                 rule.action,
                 rule.path.display()
             );
-            problem(codes::WATCH, message, "watch with `--engine docker`, or let `develop.watch` rebuild or restart it")
+            problem(
+                codes::WATCH,
+                message,
+                "watch with `--engine docker`, or let `develop.watch` rebuild or restart it",
+            )
         })
         .collect();
     if problems.is_empty() { Ok(None) } else { Err(Failure::several(ExitCode::Usage, problems)) }
@@ -168,7 +173,8 @@ impl Hands for Here<'_> {
                 let command = ["rm", "-rf", "--"].into_iter().map(str::to_owned).chain(gone.iter().cloned());
                 // Whoever the service runs as: the files came from here.
                 let root = Some("0".to_owned());
-                let settings = ExecSettings { command: command.collect(), user: root, ..ExecSettings::default() };
+                let settings =
+                    ExecSettings { command: command.collect(), user: root, ..ExecSettings::default() };
                 self.exec(stack, member, settings).await?;
             }
             if !files.is_empty() {
