@@ -13,7 +13,7 @@ use kernel_engine_docker::stack::{ExecSettings, Member, Output, Stack, Which};
 use kernel_ops::converge::{self, ChangeSettings, Work};
 use kernel_ops::images::{self, BuildSettings, ImageWork};
 use kernel_ops::load::{self, Platform};
-use kernel_ops::watch::{self, Action, Hands, Hook, Rule};
+use kernel_ops::watch::{self, Hands, Hook, Rule};
 use kernel_ops::{Failure, codes, copy, problem};
 use kernel_report::{Look, Table};
 
