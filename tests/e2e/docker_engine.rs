@@ -129,3 +129,30 @@ fn two_ups_at_once_make_one_stack() {
     });
     assert_eq!(stack.states(), all("ready"));
 }
+
+#[test]
+fn up_takes_the_flags_of_docker_compose() {
+    let Some(stack) = Stack::new("up_takes_the_flags_of_docker_compose", "flags") else { return };
+    let containers = || {
+        let (answer, _) = stack.kernel(&["images", "-o", "json"]);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let images = answer["images"].as_array().unwrap().iter();
+        let short = |name: &str| name.trim_start_matches(&format!("{}-", stack.name)).to_owned();
+        let mut names: Vec<String> =
+            images.map(|image| short(image["container"].as_str().unwrap())).collect();
+        names.sort();
+        names
+    };
+    stack.kernel(&["up", "--no-deps", "--pull", "never", "web"]);
+    assert_eq!(containers(), ["web-1"]);
+    stack.kernel(&["up", "--scale", "web=2"]);
+    assert_eq!(containers(), ["db-1", "web-1", "web-2"]);
+    let (plan, _) = stack.kernel(&["up", "--scale", "web=2", "--dry-run"]);
+    assert!(plan.contains("nothing to do"), "the number of containers is no change of a container: {plan}");
+    stack.kernel(&["stop", "--timeout", "0", "web"]);
+    let output = stack.run(&["up", "--scale", "wbe=2"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("did you mean `web`?"), "{told}");
+    stack.kernel(&["down", "--timeout", "0"]);
+    assert_eq!(stack.states(), Vec::new());
+}

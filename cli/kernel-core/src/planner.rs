@@ -34,6 +34,8 @@ pub struct PlanOptions {
     pub replace: Replace,
     /// How long each kind of step may take.
     pub deadlines: Deadlines,
+    /// The time between asking a unit to end and ending it, in place of its own: `--timeout`.
+    pub grace: Option<Duration>,
 }
 
 /// When a unit that is there is replaced by a new one.
@@ -58,6 +60,7 @@ impl Default for PlanOptions {
             keep: BTreeSet::new(),
             replace: Replace::Changed,
             deadlines: Deadlines::default(),
+            grace: None,
         }
     }
 }
@@ -356,7 +359,8 @@ impl<'a> Planner<'a> {
                 self.stops.iter().filter(|(other, _)| self.needs(other, name)).map(|(_, id)| *id).collect();
             // Nothing ends before what replaces it is built.
             after.extend(self.build.filter(|_| replaced));
-            let grace = Duration::from_millis(self.found.get(name).map_or(10_000, |f| f.stop_grace_ms));
+            let own = Duration::from_millis(self.found.get(name).map_or(10_000, |f| f.stop_grace_ms));
+            let grace = self.options.grace.unwrap_or(own);
             let deadline = grace + self.options.deadlines.stop;
             let id = self.add(Subject::Service(name.clone()), Action::Stop { grace }, cause, after, deadline);
             self.stops.insert(name, id);

@@ -46,6 +46,10 @@ pub struct ChangeSettings {
     pub remove_orphans: bool,
     /// When what runs is replaced.
     pub replace: Replace,
+    /// The time between asking a service to end and ending it, in place of its own.
+    pub grace: Option<Duration>,
+    /// Only the services themselves, not what they need.
+    pub alone: bool,
 }
 
 /// What came of a change.
@@ -65,10 +69,17 @@ pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) 
     let mut desired = wanted(platform, work.host, work.events)?;
     let chosen = match settings.services.as_slice() {
         [] => None,
+        services if settings.alone => Some(select::named(&platform.project, services)?),
         services => Some(select::with_dependencies(&platform.project, services)?),
     };
     let narrow = |desired: &mut Desired| {
         desired.items.retain(|item| chosen.as_ref().is_none_or(|chosen| chosen.contains(item.name.as_str())));
+        if settings.alone {
+            let kept: BTreeSet<ServiceName> = desired.items.iter().map(|item| item.name.clone()).collect();
+            for item in &mut desired.items {
+                item.depends_on.retain(|needed| kept.contains(&needed.name));
+            }
+        }
     };
     narrow(&mut desired);
     for item in desired.items.iter().filter(|item| matches!(item.kind, DesiredKind::Embedded)) {
@@ -144,8 +155,13 @@ pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>
 ///
 /// # Errors
 /// What stood in the way.
-pub async fn down(project: &ProjectName, volumes: bool, work: Work<'_>) -> Result<Change, Failure> {
-    let options = PlanOptions { remove_data: volumes, ..PlanOptions::default() };
+pub async fn down(
+    project: &ProjectName,
+    volumes: bool,
+    grace: Option<Duration>,
+    work: Work<'_>,
+) -> Result<Change, Failure> {
+    let options = PlanOptions { remove_data: volumes, grace, ..PlanOptions::default() };
     let nothing = Desired::nothing(project.clone());
     converge(&nothing, || Ok(nothing.clone()), options, work).await
 }
@@ -154,6 +170,7 @@ fn options(settings: &ChangeSettings) -> PlanOptions {
     let mut options = PlanOptions {
         remove_orphans: settings.remove_orphans,
         replace: settings.replace,
+        grace: settings.grace,
         ..PlanOptions::default()
     };
     if let Some(timeout) = settings.wait_timeout {

@@ -706,10 +706,11 @@ impl<'a> Planner<'a> {
             for other in self.world.containers.iter().filter(|o| o.depends_on.contains(&found.service)) {
                 after.extend(self.stops.get(other.id.as_str()));
             }
-            let grace = found.stop_grace;
-            let deadline = grace.unwrap_or(Duration::from_secs(10)) + self.options.deadlines.stop;
-            let call =
-                Call::StopContainer { container: found.id.clone(), name: found.name.clone(), grace: None };
+            // Without another wish the Engine knows the container's own time.
+            let grace = self.options.grace;
+            let most = grace.or(found.stop_grace).unwrap_or(Duration::from_secs(10));
+            let deadline = most + self.options.deadlines.stop;
+            let call = Call::StopContainer { container: found.id.clone(), name: found.name.clone(), grace };
             let step = self.add(Subject::Service(found.service.clone()), call, cause, after, deadline);
             self.stops.insert(&found.id, step);
         }

@@ -1,5 +1,7 @@
 //! `kernel down`: end everything that runs for the project; keep its data unless told otherwise.
 
+use std::time::Duration;
+
 use clap::Args;
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
@@ -32,6 +34,10 @@ pub struct Arguments {
     #[arg(long)]
     remove_orphans: bool,
 
+    /// So many seconds between asking a service to end and ending it, in place of its own time
+    #[arg(short, long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+
     /// Say more, as the global option; its short form means `--volumes` here
     // The same id as the global one: clap then takes this in its place.
     #[arg(long = "verbose", action = clap::ArgAction::Count, hide_short_help = true)]
@@ -43,13 +49,14 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let settings = context.load_settings();
     let workspace = load::place(&settings);
     let name = stack::project(context)?;
+    let grace = arguments.timeout.map(Duration::from_secs);
     let change = work::run(context, async |surroundings| {
         let workspace: &Workspace = &workspace;
         let host = engine::choose(context, Stack { workspace, name: &name, platform: None }).await?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
         let work =
             Work { host: &*host, dry_run: context.settings.dry_run, events, cancel, command: "kernel down" };
-        let change = converge::down(&name, arguments.volumes, work).await?;
+        let change = converge::down(&name, arguments.volumes, grace, work).await?;
         if change.plan.is_empty() && !context.settings.dry_run {
             events.emit(Event::Notice { message: format!("nothing of `{name}` is left; nothing to do") });
         }

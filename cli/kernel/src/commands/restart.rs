@@ -1,5 +1,7 @@
 //! `kernel restart`: start services again although nothing about them changed.
 
+use std::time::Duration;
+
 use clap::Args;
 use kernel_core::exit::ExitCode;
 use kernel_ops::Failure;
@@ -21,11 +23,16 @@ pub struct Arguments {
     /// The services; without names all
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
+
+    /// So many seconds between asking a service to end and ending it, in place of its own time
+    #[arg(short, long, value_name = "SECONDS")]
+    timeout: Option<u64>,
 }
 
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let settings = ChangeSettings { services: arguments.services, ..ChangeSettings::default() };
+    let grace = arguments.timeout.map(Duration::from_secs);
+    let settings = ChangeSettings { services: arguments.services, grace, ..ChangeSettings::default() };
     let (_, change) = change::run(context, "restart", async |platform, work| {
         converge::restart(platform, &settings, work).await
     })?;

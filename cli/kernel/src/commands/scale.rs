@@ -45,7 +45,11 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     Ok(ExitCode::Success)
 }
 
-fn replicas(text: &str) -> Result<(String, u32), String> {
+/// `SERVICE=NUMBER`.
+///
+/// # Errors
+/// When it is of another form.
+pub fn replicas(text: &str) -> Result<(String, u32), String> {
     let parts = text.split_once('=').and_then(|(name, number)| Some((name.to_owned(), number.parse().ok()?)));
     parts.ok_or_else(|| format!("`{text}` is not of the form SERVICE=NUMBER"))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
@@ -11,7 +11,7 @@ use kernel_engine::Events;
 use kernel_ops::converge::{self, Change, ChangeSettings};
 use kernel_ops::host::Host;
 use kernel_ops::load::Platform;
-use kernel_ops::{Failure, endpoints};
+use kernel_ops::{Failure, endpoints, select};
 use kernel_report::{Cell, Table};
 
 use crate::arguments::DataFormat;
@@ -28,6 +28,7 @@ Examples:
   kernel up                           everything; again: only what is missing or changed
   kernel up money                     one service and all that it needs
   kernel up --dry-run                 the plan, each step with its cause; nothing is changed
+  kernel up --build --scale worker=3  images anew, and three containers of one service
   kernel up --port-offset 1000        a second platform beside the first (with `-p NAME`)
   kernel up --infra-only              the env file for services that you run by hand";
 
@@ -59,6 +60,30 @@ pub struct Arguments {
     #[arg(long)]
     no_recreate: bool,
 
+    /// Only the services that are named, not what they need
+    #[arg(long, requires = "services")]
+    no_deps: bool,
+
+    /// Another number of containers for a service; may be said several times
+    #[arg(long, value_name = "SERVICE=NUMBER", value_parser = super::scale::replicas)]
+    scale: Vec<(String, u32)>,
+
+    /// Build images first, also where they are there
+    #[arg(long, conflicts_with = "no_build")]
+    build: bool,
+
+    /// Build no image, also where it is missing
+    #[arg(long)]
+    no_build: bool,
+
+    /// When images are fetched, in place of what the files say
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pull: Option<Pull>,
+
+    /// So many seconds between asking a service to end and ending it, in place of its own time
+    #[arg(short, long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+
     /// As docker compose has it. What was started always goes on when this command ends
     #[arg(short, long)]
     detach: bool,
@@ -72,13 +97,53 @@ pub struct Arguments {
     format: DataFormat,
 }
 
+/// When images are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Pull {
+    /// Every time
+    Always,
+    /// When they are not there
+    Missing,
+    /// Not at all
+    Never,
+    /// Not at all: they are built
+    Build,
+}
+
+impl Arguments {
+    /// What is said here in place of what the files say.
+    fn adjust(&self, platform: &mut Platform) -> Result<(), Failure> {
+        let names: Vec<String> = self.scale.iter().map(|(name, _)| name.clone()).collect();
+        select::named(&platform.project, &names)?;
+        let pull =
+            self.pull.and_then(|policy| policy.to_possible_value()).map(|value| value.get_name().to_owned());
+        for (name, service) in &mut platform.project.services {
+            if let Some((_, number)) = self.scale.iter().find(|(scaled, _)| scaled == name) {
+                service.scale = *number;
+            }
+            if let Some(policy) = &pull {
+                service.pull_policy = Some(policy.clone());
+            }
+            if self.build && service.build.is_some() {
+                service.pull_policy = Some("build".to_owned());
+            }
+            if self.no_build {
+                service.build = None;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Brings it up.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     if arguments.infra_only {
         return infra::run(context, arguments.format, &arguments.services);
     }
     let settings = ChangeSettings {
-        services: arguments.services,
+        services: arguments.services.clone(),
+        grace: arguments.timeout.map(Duration::from_secs),
+        alone: arguments.no_deps,
         wait_timeout: arguments.wait_timeout,
         remove_orphans: arguments.remove_orphans,
         replace: match (arguments.force_recreate, arguments.no_recreate) {
@@ -89,23 +154,28 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     };
     let offset = context.settings.port_offset;
     let mut screen = None;
-    let changed = change::run(context, "up", async |platform, work| {
-        let change = match converge::up(platform, &settings, work).await {
-            Ok(change) => change,
-            Err(failure) => {
-                // What failed is seen best before anything else happens to it.
-                if matches!(failure.exit, ExitCode::Unhealthy | ExitCode::Timeout) {
-                    screen = why::after_failure(context, platform, work.host, &settings.services).await;
+    let changed = change::run_adjusted(
+        context,
+        "up",
+        |platform| arguments.adjust(platform),
+        async |platform, work| {
+            let change = match converge::up(platform, &settings, work).await {
+                Ok(change) => change,
+                Err(failure) => {
+                    // What failed is seen best before anything else happens to it.
+                    if matches!(failure.exit, ExitCode::Unhealthy | ExitCode::Timeout) {
+                        screen = why::after_failure(context, platform, work.host, &settings.services).await;
+                    }
+                    return Err(failure);
                 }
-                return Err(failure);
+            };
+            if !work.dry_run {
+                tell_endpoints(platform, offset, work.events);
+                remember(context, platform, work.host);
             }
-        };
-        if !work.dry_run {
-            tell_endpoints(platform, offset, work.events);
-            remember(context, platform, work.host);
-        }
-        Ok(change)
-    });
+            Ok(change)
+        },
+    );
     let (platform, change) = match changed {
         Ok(changed) => changed,
         Err(failure) => {
