@@ -179,6 +179,29 @@ async fn a_service_that_is_not_well_or_ends_is_told_with_what_it_said() {
     bench.down(true).await;
 }
 
+/// The disk is a volume of the Engine with room for one page: what it says then is what it says of a full disk.
+#[tokio::test]
+async fn a_full_disk_is_told_and_with_room_the_next_up_goes_on() {
+    let Some(host) = engine_host("a_full_disk_is_told_and_with_room_the_next_up_goes_on") else { return };
+    let compose = |length: usize| {
+        format!(
+            "services:\n  web:\n    image: IMAGE\n    command: {STAYS}\n    volumes: [\"small:/small\"]\n    \
+             configs: [{{ source: text, target: /small/text }}]\n\
+             configs: {{ text: {{ content: {} }} }}\n\
+             volumes: {{ small: {{ driver_opts: {{ type: tmpfs, device: tmpfs, o: \"size=4k\" }} }} }}\n",
+            "x".repeat(length)
+        )
+    };
+    let bench = Bench::new(&host, &compose(20_000)).await;
+    let engine = bench.engine().await;
+    let (_, problem) = failure(&engine, &bench.desired(&engine)).await;
+    assert_eq!(problem.code, "K-DOCKER-009", "{problem:?}");
+    assert!(problem.help.is_some(), "{problem:?}");
+    bench.write(&compose(20));
+    bench.up().await;
+    bench.down(true).await;
+}
+
 #[tokio::test]
 async fn an_engine_that_goes_away_in_the_middle_is_told() {
     let Some(host) = engine_host("an_engine_that_goes_away_in_the_middle_is_told") else { return };
