@@ -367,6 +367,36 @@ fn a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does() {
 }
 
 #[test]
+fn a_deploy_that_was_killed_is_gone_on_with() {
+    let Some(bench) = Bench::of("a_deploy_that_was_killed_is_gone_on_with") else { return };
+    let told = bench.ends_with(5, &["deploy", "--resume"]);
+    assert!(told.contains("K-DEPLOY-015"), "{told}");
+    bench.write("web.yaml", &[config("settings", "hello"), service(), web("1", "settings")]);
+    let mut killed = bench.command(&["deploy", "-f", "."]);
+    let mut killed =
+        killed.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    let releases =
+        || bench.runtime.block_on(bench.api::<Secret>().list(&ListParams::default())).unwrap().items;
+    while releases().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "the deploy does not begin");
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    // Without its files: what was to be deployed is in the cluster.
+    std::fs::remove_file(bench.folder.path().join("web.yaml")).unwrap();
+    bench.ends_with(0, &["deploy", "--resume"]);
+    let status = bench.deployment("web").unwrap().status.unwrap();
+    assert_eq!(status.ready_replicas, Some(2));
+    let history: Value = serde_json::from_str(&bench.ends_with(0, &["history", "-o", "json"])).unwrap();
+    assert_eq!(history["releases"][0]["outcome"], "failed");
+    assert_eq!(
+        (&history["releases"][1]["outcome"], &history["releases"][1]["note"]),
+        (&json!("deployed"), &json!("go on with 1"))
+    );
+}
+
+#[test]
 fn an_approved_plan_is_carried_out_or_nothing() {
     let Some(bench) = Bench::of("an_approved_plan_is_carried_out_or_nothing") else { return };
     bench.write("settings.yaml", &[config("settings", "one")]);

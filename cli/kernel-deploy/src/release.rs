@@ -179,6 +179,10 @@ impl Releases {
             data: Some([(MANIFESTS.to_owned(), ByteString(packed))].into()),
             ..Secret::default()
         };
+        // Whoever died left its release open; with the lock it is known that nobody works on it any more.
+        for open in after.iter().filter(|release| release.outcome == Outcome::Deploying) {
+            drop(self.mark(open.revision, Outcome::Failed).await);
+        }
         let created = self.api.create(&PostParams::default(), &secret).await;
         created.map(|_| revision).map_err(|error| Fault::of(&attempted, &error))
     }
@@ -188,16 +192,20 @@ impl Releases {
     /// # Errors
     /// When the cluster does not take it.
     pub async fn end(&self, revision: u32, outcome: Outcome) -> Result<(), Fault> {
-        let patch = json!({"metadata": {"labels": {OUTCOME: outcome.as_str()}}});
-        let parameters = PatchParams::default();
-        let patched = self.api.patch(&self.secret(revision), &parameters, &Patch::Merge(&patch)).await;
-        patched.map_err(|error| Fault::of("writing down how the release ended", &error))?;
+        self.mark(revision, outcome).await?;
         let releases = self.list().await?;
         for old in forgotten(&releases) {
             // What is left is forgotten by the next deploy.
             drop(self.api.delete(&self.secret(old), &DeleteParams::default()).await);
         }
         Ok(())
+    }
+
+    async fn mark(&self, revision: u32, outcome: Outcome) -> Result<(), Fault> {
+        let patch = json!({"metadata": {"labels": {OUTCOME: outcome.as_str()}}});
+        let parameters = PatchParams::default();
+        let patched = self.api.patch(&self.secret(revision), &parameters, &Patch::Merge(&patch)).await;
+        patched.map(drop).map_err(|error| Fault::of("writing down how the release ended", &error))
     }
 
     /// The configuration that releases which are kept need.

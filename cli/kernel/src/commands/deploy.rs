@@ -9,8 +9,9 @@ use clap::{Args, ValueEnum};
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_core::plan::Plan;
+use kernel_deploy::codes::NO_RELEASE;
 use kernel_deploy::deploy::{DeploySettings, Report, deploy, look};
-use kernel_deploy::{Cluster, Manifest, ProbeSettings, Proof, digest};
+use kernel_deploy::{Cluster, Manifest, Outcome, ProbeSettings, Proof, Releases, digest};
 use kernel_ops::{Failure, problem};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,10 @@ pub struct Arguments {
     /// Carry out a plan that was made before, if the cluster is still as it was then
     #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "plan_only", "environment"])]
     plan: Option<PathBuf>,
+
+    /// Go on with the deploy that was killed, from what it wrote down in the cluster before its first change
+    #[arg(long, conflicts_with_all = ["files", "plan", "environment"])]
+    resume: bool,
 
     /// Ask this address all the time during the rollout; the first lost request stops it and goes back; may be said
     /// several times
@@ -113,6 +118,8 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let approved = arguments.plan.as_deref().map(read_plan).transpose()?;
     let manifests = match &approved {
         Some(plan) => plan.manifests.clone(),
+        // The cluster has them.
+        None if arguments.resume => Vec::new(),
         None if arguments.files.is_empty() => {
             let message = "nothing says what is to be deployed";
             let help = "name a file or a folder with `-f PATH`";
@@ -120,9 +127,15 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         }
         None => arguments.files.read(context)?,
     };
-    let done = work::run(context, async |surroundings| {
+    let (done, manifests) = work::run(context, async |surroundings| {
         let mut cluster = arguments.target.connect().await?;
         let mut settings = cluster::settings(context, &cluster, &arguments.rules, "deploy".to_owned())?;
+        let mut manifests = manifests;
+        if arguments.resume {
+            let (revision, unfinished) = unfinished(&cluster, &settings).await?;
+            settings.note = format!("go on with {revision}");
+            manifests = unfinished;
+        }
         settings.roll_back = !arguments.no_rollback;
         settings.probe = (!arguments.probe.is_empty())
             .then(|| ProbeSettings { urls: arguments.probe.clone(), rate: arguments.probe_rate });
@@ -150,7 +163,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             let done = deploy(&mut cluster, &manifests, &settings, events, cancel).await;
             done.map_err(|faults| cluster::failure(&faults))?
         };
-        Ok(Done { report, settings, cluster })
+        Ok((Done { report, settings, cluster }, manifests))
     })?;
     if plan_only && format.is_none() {
         write_plan(&arguments.output, &done, manifests)?;
@@ -175,6 +188,20 @@ struct Done {
     report: Report,
     settings: DeploySettings,
     cluster: Cluster,
+}
+
+/// The newest release, when it never came to its end.
+async fn unfinished(cluster: &Cluster, settings: &DeploySettings) -> Result<(u32, Vec<Manifest>), Failure> {
+    let releases = Releases::new(cluster, settings.name.as_str());
+    let listed = releases.list().await.map_err(|fault| cluster::failure(&[fault]))?;
+    let last = listed.last().filter(|release| release.outcome == Outcome::Deploying);
+    let Some(last) = last else {
+        let message = format!("no deploy of {} was killed: there is nothing to go on with", settings.name);
+        let help = "`kernel history` shows how the last ones ended";
+        return Err(Failure::new(ExitCode::NothingSelected, problem(NO_RELEASE, message, help)));
+    };
+    let manifests = releases.manifests(last.revision).await;
+    Ok((last.revision, manifests.map_err(|fault| cluster::failure(&[fault]))?))
 }
 
 fn show(context: &Context, format: DataFormat, plan_only: bool, done: &Done) {
