@@ -220,7 +220,7 @@ mod tests {
         write(&root, "conf", "");
         let rule = |service: &str, path: &str, action| Rule::test(service, &root.join(path), action);
         let rules = [
-            Rule { initial: true, ..rule("web", "src", Action::Sync) },
+            rule("web", "src", Action::Sync).from_the_start(),
             rule("broken", "broken", Action::Sync),
             rule("web", "conf", Action::SyncAndRestart),
             rule("other", "image", Action::Rebuild),
