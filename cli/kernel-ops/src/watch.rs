@@ -222,7 +222,7 @@ mod tests {
         write(&root, "conf", "");
         let rule = |service: &str, path: &str, action| Rule::test(service, &root.join(path), action);
         let rules = [
-            rule("web", "src", Action::Sync).from_the_start(),
+            rule("web", "src", Action::Sync).copied_at_once(),
             rule("broken", "broken", Action::Sync),
             rule("web", "conf", Action::SyncAndRestart),
             rule("other", "image", Action::Rebuild),

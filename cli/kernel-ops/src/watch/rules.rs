@@ -158,7 +158,7 @@ impl Rule {
 
     /// The same, copied before anything changes.
     #[cfg(test)]
-    pub(super) fn from_the_start(self) -> Self {
+    pub(super) fn copied_at_once(self) -> Self {
         Self { initial: true, ..self }
     }
 }
