@@ -525,7 +525,7 @@ fn logs_tell_what_docker_compose_tells() {
     let moments: Vec<&str> = timed.iter().map(|line| line.split(' ').next().unwrap()).collect();
     for bound in ["--since", "--until"] {
         for moment in &moments {
-            let within = |time: &&str| if bound == "--since" { time >= &moment } else { time <= &moment };
+            let within = |time: &str| if bound == "--since" { time >= *moment } else { time <= *moment };
             let expected = moments.iter().filter(|time| within(time)).count();
             let words = ["logs", "--no-log-prefix", "-t", bound, moment];
             assert_eq!(stack.lines(&words).len(), expected, "{words:?}");

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use kernel_core::diagnostic::Severity;
 use kernel_core::event::{Event, Problem};
 use kernel_engine::Events;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +97,8 @@ async fn carry_out(jobs: BTreeMap<String, Job>, hands: &dyn Hands, events: &Even
     let tell = |failure: Failure| {
         let diagnostics = failure.diagnostics.iter().map(Problem::from);
         for problem in diagnostics.chain(failure.problems) {
-            events.emit(Event::Problem(problem));
+            // No error: the work goes on.
+            events.emit(Event::Problem(Problem { severity: Severity::Warning, ..problem }));
         }
         events.emit(Event::Notice { message: "watching goes on".to_owned() });
     };
@@ -220,7 +222,7 @@ mod tests {
         write(&root, "conf", "");
         let rule = |service: &str, path: &str, action| Rule::test(service, &root.join(path), action);
         let rules = [
-            Rule { initial: true, ..rule("web", "src", Action::Sync) },
+            rule("web", "src", Action::Sync).copied_at_once(),
             rule("broken", "broken", Action::Sync),
             rule("web", "conf", Action::SyncAndRestart),
             rule("other", "image", Action::Rebuild),

@@ -155,6 +155,12 @@ impl Rule {
             context: None,
         }
     }
+
+    /// The same, copied before anything changes.
+    #[cfg(test)]
+    pub(super) fn copied_at_once(self) -> Self {
+        Self { initial: true, ..self }
+    }
 }
 
 /// The part of a path below a folder, with `/`.
