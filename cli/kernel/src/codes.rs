@@ -14,3 +14,5 @@ pub const UNKNOWN_TOPIC: Code = Code("K-CLI-004");
 pub const NO_RUNTIME: Code = Code("K-CLI-005");
 /// A password was expected on stdin.
 pub const NO_PASSWORD: Code = Code("K-CLI-006");
+/// A release's manifests would go where the committed ones are.
+pub const PLACEHOLDERS_STAY: Code = Code("K-CLI-007");

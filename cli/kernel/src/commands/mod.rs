@@ -16,9 +16,11 @@ mod help;
 mod images;
 mod infra;
 mod kill;
+mod lint;
 mod logs;
 mod ls;
 mod man;
+mod manifests;
 mod new;
 mod pause;
 mod port;
@@ -125,6 +127,10 @@ pub enum Command {
     Completions(completions::Arguments),
     /// Print the manual page
     Man(man::Arguments),
+    /// Write what goes to Kubernetes
+    Manifests(manifests::Arguments),
+    /// Hold manifests to rules of zero downtime and least privilege
+    Lint(lint::Arguments),
     /// Deploy to Kubernetes (not implemented yet)
     Deploy(deploy::Arguments),
     /// Isolated, seeded platforms for tenants (not implemented yet)
@@ -178,6 +184,8 @@ impl Command {
             Self::Help(arguments) => help::run(context, arguments),
             Self::Completions(arguments) => completions::run(context, arguments),
             Self::Man(arguments) => man::run(context, arguments),
+            Self::Manifests(arguments) => manifests::run(context, arguments),
+            Self::Lint(arguments) => lint::run(context, arguments),
             Self::Deploy(arguments) => deploy::run(context, arguments),
             Self::Sandbox(arguments) => sandbox::run(context, arguments),
             Self::Reference(arguments) => reference::run(context, arguments),
