@@ -35,7 +35,8 @@ pub fn thousandths(text: &str) -> Option<i128> {
     let parsed =
         |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse::<u64>().ok().map(i128::from) };
     let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
-    let value = (parsed(whole)? * scale + parsed(fraction)?) * factor / (scale * divisor);
+    let digits = parsed(whole)?.checked_mul(scale)?.checked_add(parsed(fraction)?)?;
+    let value = digits.checked_mul(factor)? / (scale * divisor);
     Some(if negative { -value } else { value })
 }
 
@@ -68,6 +69,8 @@ mod tests {
         assert_eq!(thousandths("1.5"), Some(1_500));
         assert_eq!(thousandths("0.5Gi"), Some(1_000 << 29));
         assert_eq!(thousandths("1k"), Some(1_000_000));
+        // Nobody means it, and nothing breaks over it.
+        assert_eq!(thousandths("999999999999999.999999999Pi"), None);
         for text in ["", "m", "1x", "1.2.3", "a1"] {
             assert_eq!(thousandths(text), None, "{text}");
         }

@@ -214,3 +214,41 @@ fn a_field_that_holds_nothing_is_not_there() {
     let text = examples("K-LINT-013")[0].replace("replicas: 3", "replicas: null");
     assert_eq!(told(&text, "K-LINT-013"), Vec::<String>::new());
 }
+
+/// Every example with every scalar in turn replaced by what nobody expects there: all of it gives findings or none, and
+/// never a panic. What is fixed can be read again.
+#[test]
+fn no_value_at_any_place_breaks_a_rule_itself() {
+    let strange = [
+        "9223372036854775807",
+        "-9223372036854775808",
+        "\"\"",
+        "null",
+        "[]",
+        "{}",
+        "[{}]",
+        "é",
+        "99999999999%",
+        "9.9e400",
+    ];
+    for rule in &RULES {
+        for text in examples(rule.code.0) {
+            let places: Vec<usize> = text.match_indices(": ").map(|(at, _)| at + 2).collect();
+            for (index, start) in places.into_iter().enumerate() {
+                let rest = &text[start..];
+                let end = rest.find([',', '}', '\n', ']']).map_or(text.len(), |at| start + at);
+                let broken = format!("{}{}{}", &text[..start], strange[index % strange.len()], &text[end..]);
+                let mut sources = Sources::default();
+                let source = sources.add("manifest.yaml", broken.as_str());
+                let mut problems = Vec::new();
+                let findings = lint(&parse(source, &broken, &mut problems));
+                let edits: Vec<_> = findings.into_iter().flat_map(|finding| finding.fix).collect();
+                for (_, fixed) in fixed(&edits, &sources).0 {
+                    let mut told = Vec::new();
+                    parse(source, &fixed, &mut told);
+                    assert!(told.len() <= problems.len(), "{told:?}\n{fixed}");
+                }
+            }
+        }
+    }
+}

@@ -16,7 +16,7 @@ const LEAVE: i64 = 5;
 fn share(node: Option<&Node>, default: i64, of: i64, round_up: bool) -> i64 {
     let percent = |percent: i64| {
         let hundredths = percent.saturating_mul(of);
-        if round_up { (hundredths + 99) / 100 } else { hundredths / 100 }
+        if round_up { hundredths.saturating_add(99) / 100 } else { hundredths / 100 }
     };
     let Some(node) = node else { return percent(default) };
     integer(node).unwrap_or_else(|| {
@@ -162,7 +162,8 @@ pub(super) fn pre_stop(rule: &Rule, set: &Set<'_>, findings: &mut Vec<Finding>) 
             );
             let help = "pause before SIGTERM: `lifecycle: { preStop: { sleep: { seconds: 5 } } }`";
             let room = container.get("lifecycle").is_none()
-                && grace(workload) > LEAVE + drain_seconds(set, workload, container).unwrap_or(0);
+                && grace(workload).saturating_sub(LEAVE)
+                    > drain_seconds(set, workload, container).unwrap_or(0);
             let fix =
                 Edit::insert(container, &["lifecycle:", "  preStop:", "    sleep:", "      seconds: 5"])
                     .filter(|_| room);
@@ -185,7 +186,7 @@ fn drain_seconds(set: &Set<'_>, workload: &Workload<'_>, container: &Node) -> Op
     };
     let seconds = |text: &str| text.strip_suffix('s').unwrap_or(text).parse::<i64>().ok();
     let timeout = variable("SHUTDOWN_TIMEOUT").and_then(seconds)?;
-    Some(timeout + variable("SHUTDOWN_DELAY").and_then(seconds).unwrap_or(0))
+    Some(timeout.saturating_add(variable("SHUTDOWN_DELAY").and_then(seconds).unwrap_or(0)))
 }
 
 pub(super) fn drain(rule: &Rule, set: &Set<'_>, findings: &mut Vec<Finding>) {
@@ -193,7 +194,7 @@ pub(super) fn drain(rule: &Rule, set: &Set<'_>, findings: &mut Vec<Finding>) {
         for container in workload.containers() {
             let pause = pre_stop_seconds(container).unwrap_or(0);
             let drain = drain_seconds(set, workload, container);
-            let needed = pause + drain.unwrap_or(0);
+            let needed = pause.saturating_add(drain.unwrap_or(0));
             let given = grace(workload);
             if needed < given || needed == 0 {
                 continue;
@@ -211,7 +212,7 @@ pub(super) fn drain(rule: &Rule, set: &Set<'_>, findings: &mut Vec<Finding>) {
                     workload.document.title()
                 ),
             };
-            let more = needed + LEAVE;
+            let more = needed.saturating_add(LEAVE);
             let help = format!("`terminationGracePeriodSeconds: {more}`, or less time for the drain");
             let fix = match node {
                 Some(node) => Edit::replace(node, more.to_string()),
@@ -379,10 +380,10 @@ pub(super) fn quota(rule: &Rule, set: &Set<'_>, findings: &mut Vec<Finding>) {
                 let of = |container: &Node| {
                     at(container, "resources")?.get(part)?.get(resource)?.as_text().and_then(thousandths)
                 };
-                workload.containers().iter().filter_map(of).sum()
+                workload.containers().iter().filter_map(of).fold(0, i128::saturating_add)
             };
-            let needed: i128 =
-                workloads().map(|workload| asked(workload) * i128::from(most_pods(set, workload))).sum();
+            let of_all = |workload| asked(workload).saturating_mul(most_pods(set, workload).into());
+            let needed = workloads().map(of_all).fold(0, i128::saturating_add);
             if needed > limit {
                 let shown = |value: i128| match entry.key.as_str() {
                     key if key.ends_with("cpu") => format!("{value}m"),
@@ -412,7 +413,8 @@ fn most_pods(set: &Set<'_>, workload: &Workload<'_>) -> i64 {
     let (_, pods) = set.pods_of(workload);
     match workload.document.kind() {
         "Deployment" if workload.document.text("spec.strategy.type") != "Recreate" => {
-            pods + share(workload.document.at("spec.strategy.rollingUpdate.maxSurge"), 25, pods, true)
+            let surge = workload.document.at("spec.strategy.rollingUpdate.maxSurge");
+            pods.saturating_add(share(surge, 25, pods, true))
         }
         "Job" => workload.document.at("spec.parallelism").and_then(integer).unwrap_or(1),
         "CronJob" => 1,
