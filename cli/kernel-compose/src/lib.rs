@@ -39,6 +39,7 @@ pub mod yaml;
 
 pub use hash::{network_hash, printed_service_hash, service_hash, volume_hash};
 pub use load::{generated_variables, load, load_with, templates, variables};
+pub use parse::parse as documents;
 pub use project::{Project, Service};
 pub use request::{FileText, Files, LoadOptions, LoadRequest, Loaded, Skip};
 pub use template::Mention;

@@ -97,6 +97,8 @@ impl Kind {
             _ if name == "Dockerfile" || name.starts_with("Dockerfile.") => Some(Self::Dockerfile),
             _ if path.starts_with(".ci/") || (path.starts_with(".github/") && yaml) => Some(Self::Ci),
             _ if path.starts_with("tests/testbed/src/") => name.ends_with(".rs").then_some(Self::Program),
+            // What is written by `kernel` names images by their digests.
+            _ if path.starts_with("k8s/rendered/") => None,
             _ if path.starts_with("k8s/") || path.starts_with("templates/") => {
                 let template = name.ends_with(".yaml.j2") || name.ends_with(".yml.j2");
                 (yaml || template).then_some(Self::Manifest)

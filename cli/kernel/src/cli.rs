@@ -57,7 +57,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("Files and images", &["config", "versions", "build", "images", "pull", "push"]),
-    ("Kubernetes", &["deploy", "diff", "rollback", "status", "history"]),
+    ("Kubernetes", &["manifests", "lint", "deploy", "diff", "rollback", "status", "history"]),
     ("Tenants", &["sandbox"]),
 ];
 

@@ -18,3 +18,5 @@ pub const NO_PASSWORD: Code = Code("K-CLI-006");
 pub const BAD_PLAN: Code = Code("K-CLI-007");
 /// A release can't have this name.
 pub const BAD_NAME: Code = Code("K-CLI-008");
+/// A release's manifests would go where the committed ones are.
+pub const PLACEHOLDERS_STAY: Code = Code("K-CLI-009");

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 43] = [
+const COMMANDS: [&str; 45] = [
     "up",
     "down",
     "ps",
@@ -45,6 +45,8 @@ const COMMANDS: [&str; 43] = [
     "help",
     "completions",
     "man",
+    "manifests",
+    "lint",
     "deploy",
     "diff",
     "rollback",

@@ -25,8 +25,9 @@ const COMMAND_LINE: [(&str, &[&str]); 12] = [
     ("kernel-engine-docker", &["kernel-core", "kernel-compose", "kernel-engine"]),
     ("kernel-deploy", &["kernel-core", "kernel-engine"]),
     ("kernel-image", &[]),
+    ("kernel-manifests", &["kernel-core", "kernel-compose"]),
     ("kernel-report", &["kernel-core"]),
-    ("kernel-ops", &["kernel-core", "kernel-compose", "kernel-engine", "kernel-image"]),
+    ("kernel-ops", &["kernel-core", "kernel-compose", "kernel-engine", "kernel-image", "kernel-manifests"]),
     (
         "kernel",
         &[
@@ -37,6 +38,7 @@ const COMMAND_LINE: [(&str, &[&str]); 12] = [
             "kernel-engine-local",
             "kernel-engine-docker",
             "kernel-image",
+            "kernel-manifests",
             "kernel-ops",
             "kernel-report",
         ],
@@ -46,7 +48,7 @@ const COMMAND_LINE: [(&str, &[&str]); 12] = [
 ];
 
 /// Pure crates and all that they may use from outside. No files, network, processes, clock, randomness, async.
-const PURE: [(&str, &[&str]); 3] = [
+const PURE: [(&str, &[&str]); 4] = [
     ("kernel-core", &["hex", "serde", "serde_json", "sha2", "thiserror"]),
     (
         "kernel-image",
@@ -62,6 +64,10 @@ const PURE: [(&str, &[&str]); 3] = [
             "thiserror",
             "webpki-root-certs",
         ],
+    ),
+    (
+        "kernel-manifests",
+        &["base64", "hex", "k8s-openapi", "minijinja", "serde", "serde_json", "serde_path_to_error", "sha2"],
     ),
     ("kernel-compose", &["granit-parser", "hex", "serde", "serde_json", "serde_yaml", "sha2", "thiserror"]),
 ];

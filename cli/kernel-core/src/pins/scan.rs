@@ -52,9 +52,14 @@ impl<'a> Scan<'a> {
                 self.instruction(start, line);
                 self.variables(start, line);
             }
-            Kind::Compose | Kind::Manifest => {
+            Kind::Compose => {
                 self.image(start, line);
                 self.variables(start, line);
+            }
+            Kind::Manifest => {
+                self.image(start, line);
+                self.variables(start, line);
+                self.template_values(start, line);
             }
             Kind::Ci => {
                 self.image(start, line);
@@ -191,6 +196,18 @@ impl<'a> Scan<'a> {
             let name = &rest[..length];
             if is_name(name) && (name.ends_with("_VERSION") || self.pins.get(name).is_some()) {
                 self.named(name, start + at + skip, length);
+            }
+        }
+    }
+
+    /// `pins.NAME` of a template.
+    fn template_values(&mut self, start: usize, line: &str) {
+        for (at, before) in line.match_indices("pins.") {
+            let rest = &line[at + before.len()..];
+            let length =
+                rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+            if is_name(&rest[..length]) {
+                self.named(&rest[..length], start + at + before.len(), length);
             }
         }
     }

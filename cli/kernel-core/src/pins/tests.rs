@@ -111,6 +111,11 @@ fn files_that_cannot_read_pins() {
 #[test]
 fn manifests_and_ci() {
     insta::assert_snapshot!(check("k8s/base/iam.yaml", "      - image: postgres:17\n        image: x/iam:{{ tag }}\n"), @r#"k8s/base/iam.yaml:1:25 K-PIN-004 [17] the version `17` is stated here and not in `versions.env`"#);
+    let template = "averageUtilization: {{ pins.ALPINE_VERSION }}\nx: {{ pins.ALPIN_VERSION }}\n";
+    insta::assert_snapshot!(check("templates/k8s/workload.yaml.j2", template), @r"
+    ALPINE_VERSION used at templates/k8s/workload.yaml.j2:1:29
+    templates/k8s/workload.yaml.j2:2:12 K-PIN-003 [ALPIN_VERSION] there is no pin `ALPIN_VERSION`
+    ");
     let script = "TOOL_VERSION=2\nrustup toolchain install 1.95.0\necho $TOOL_VERSION ${RUST_VERSION} $OTHER_VERSION 11.95.0\n";
     insta::assert_snapshot!(check(".ci/run", script), @r#"
     RUST_VERSION used at .ci/run:3:22
@@ -133,6 +138,7 @@ fn what_nothing_uses_is_told_and_what_is_of_no_interest_is_not_read() {
         "docker/Dockerfile.monorepo.dockerignore",
         "docker/envoy/bootstrap.yaml",
         "cli/kernel/Cargo.toml",
+        "k8s/rendered/staging/iam.yaml",
     ] {
         assert_eq!(Kind::of(path), None, "{path}");
     }

@@ -19,9 +19,11 @@ mod history;
 mod images;
 mod infra;
 mod kill;
+mod lint;
 mod logs;
 mod ls;
 mod man;
+mod manifests;
 mod new;
 mod pause;
 mod port;
@@ -133,6 +135,10 @@ pub enum Command {
     Completions(completions::Arguments),
     /// Print the manual page
     Man(man::Arguments),
+    /// Write what goes to Kubernetes
+    Manifests(manifests::Arguments),
+    /// Hold manifests to rules of zero downtime and least privilege
+    Lint(lint::Arguments),
     /// Take a Kubernetes cluster to what files say, and wait until it is there
     Deploy(deploy::Arguments),
     /// Show what a deploy would change
@@ -195,6 +201,8 @@ impl Command {
             Self::Help(arguments) => help::run(context, arguments),
             Self::Completions(arguments) => completions::run(context, arguments),
             Self::Man(arguments) => man::run(context, arguments),
+            Self::Manifests(arguments) => manifests::run(context, arguments),
+            Self::Lint(arguments) => lint::run(context, arguments),
             Self::Deploy(arguments) => deploy::run(context, arguments),
             Self::Diff(arguments) => diff::run(context, arguments),
             Self::Rollback(arguments) => rollback::run(context, arguments),

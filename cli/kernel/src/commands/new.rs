@@ -72,7 +72,8 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     if !dry_run {
         let name = &written.name;
         output::say(&format!(
-            "next: `kernel up`, then `kernel smoke {name}`; tests: `cargo test -p {name}`; port {}\n",
+            "next: `kernel up`, then `kernel smoke {name}`; tests: `cargo test -p {name}`; port {}; for Kubernetes: \
+             `kernel manifests render`\n",
             written.port
         ));
     }
