@@ -77,6 +77,7 @@ mod error;
 pub mod events;
 mod files;
 pub mod flags;
+mod http;
 mod link;
 pub mod objects;
 pub mod observe;

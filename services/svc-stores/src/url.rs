@@ -83,13 +83,10 @@ impl Store {
     const fn real(self) -> Option<(&'static [&'static str], &'static str)> {
         match self {
             Self::Cache => Some((&["valkey", "redis"], "valkey://:<password>@<host>:<port>")),
-            Self::Database
-            | Self::Events
-            | Self::Tasks
-            | Self::Analytics
-            | Self::Objects
-            | Self::Secrets
-            | Self::Flags => None,
+            Self::Flags => Some((&["http"], "http://<host>:<port>")),
+            Self::Database | Self::Events | Self::Tasks | Self::Analytics | Self::Objects | Self::Secrets => {
+                None
+            }
         }
     }
 
@@ -100,7 +97,8 @@ impl Store {
             Self::Events => &["kafka"],
             Self::Tasks => &["amqp", "amqps"],
             Self::Cache => &["valkeys", "rediss"],
-            Self::Analytics | Self::Flags => &["http", "https"],
+            Self::Analytics => &["http", "https"],
+            Self::Flags => &["https"],
             Self::Objects => &["s3"],
             Self::Secrets => &["vault+http", "vault+https"],
         }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is left out says so")]
 
 mod cache;
+mod flags;
 mod proxy;
 
 use std::time::{Duration, Instant};
