@@ -84,9 +84,8 @@ impl Store {
         match self {
             Self::Cache => Some((&["valkey", "redis"], "valkey://:<password>@<host>:<port>")),
             Self::Flags => Some((&["http"], "http://<host>:<port>")),
-            Self::Database | Self::Events | Self::Tasks | Self::Analytics | Self::Objects | Self::Secrets => {
-                None
-            }
+            Self::Secrets => Some((&["vault+http"], "vault+http://token:<token>@<host>:<port>/<mount>")),
+            Self::Database | Self::Events | Self::Tasks | Self::Analytics | Self::Objects => None,
         }
     }
 
@@ -100,7 +99,7 @@ impl Store {
             Self::Analytics => &["http", "https"],
             Self::Flags => &["https"],
             Self::Objects => &["s3"],
-            Self::Secrets => &["vault+http", "vault+https"],
+            Self::Secrets => &["vault+https"],
         }
     }
 
@@ -147,10 +146,48 @@ impl Remote {
         &self.host
     }
 
+    /// Who we are there.
+    pub(crate) fn username(&self) -> Option<String> {
+        Some(self.url.username()).filter(|name| !name.is_empty()).map(decoded)
+    }
+
+    /// And how we prove it.
+    pub(crate) fn password(&self) -> Option<String> {
+        self.url.password().filter(|password| !password.is_empty()).map(decoded)
+    }
+
+    /// What follows the host, without slashes at either end.
+    pub(crate) fn path(&self) -> &str {
+        self.url.path().trim_matches('/')
+    }
+
     /// All of it: holds the password.
     pub(crate) const fn secret_url(&self) -> &Url {
         &self.url
     }
+}
+
+/// Reads `%40` and the like: a password may hold what a URL may not.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = match (first, after) {
+            (b'%', [high, low, ..]) => hex::decode([*high, *low]).ok(),
+            _ => None,
+        };
+        match escaped {
+            Some(byte) => {
+                bytes.extend(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl fmt::Debug for Remote {
@@ -267,7 +304,8 @@ mod tests {
         );
         assert_eq!(
             message(Store::Secrets, "sealed://relative"),
-            "SECRETS_URL: needs an absolute path after sealed://; use sealed://<absolute path>"
+            "SECRETS_URL: needs an absolute path after sealed://; use sealed://<absolute path> or \
+             vault+http://token:<token>@<host>:<port>/<mount>"
         );
         assert!(!message(Store::Tasks, "user:hunter2 secret://x").contains("hunter2"));
     }
@@ -277,6 +315,14 @@ mod tests {
         let url = StoreUrl::parse(Store::Cache, "valkey://:hunter2@valkey:6379/3").unwrap();
         assert_eq!(url.remote().unwrap().host(), "valkey:6379");
         assert_eq!(format!("{url:?}"), "CACHE_URL=valkey://…@valkey:6379");
+        let url =
+            StoreUrl::parse(Store::Secrets, "vault+http://role:a%40b%2Fc%25@vault:8200/secret/").unwrap();
+        let remote = url.remote().unwrap();
+        assert_eq!(
+            (remote.username().unwrap(), remote.password().unwrap()),
+            ("role".to_owned(), "a@b/c%".to_owned())
+        );
+        assert_eq!(remote.path(), "secret");
         for text in
             ["valkey://", "valkey://:hunter2@", "valkey://:hunter2@valkey:port", "valkey://:hunter2@[::1"]
         {

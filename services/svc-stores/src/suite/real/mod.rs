@@ -6,6 +6,7 @@
 mod cache;
 mod flags;
 mod proxy;
+mod secrets;
 
 use std::time::{Duration, Instant};
 
