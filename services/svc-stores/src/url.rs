@@ -85,7 +85,8 @@ impl Store {
             Self::Cache => Some((&["valkey", "redis"], "valkey://:<password>@<host>:<port>")),
             Self::Flags => Some((&["http"], "http://<host>:<port>")),
             Self::Secrets => Some((&["vault+http"], "vault+http://token:<token>@<host>:<port>/<mount>")),
-            Self::Database | Self::Events | Self::Tasks | Self::Analytics | Self::Objects => None,
+            Self::Objects => Some((&["s3"], "s3://<access key>:<secret key>@<host>:<port>/<bucket>")),
+            Self::Database | Self::Events | Self::Tasks | Self::Analytics => None,
         }
     }
 
@@ -98,7 +99,7 @@ impl Store {
             Self::Cache => &["valkeys", "rediss"],
             Self::Analytics => &["http", "https"],
             Self::Flags => &["https"],
-            Self::Objects => &["s3"],
+            Self::Objects => &["s3+https"],
             Self::Secrets => &["vault+https"],
         }
     }
@@ -300,7 +301,8 @@ mod tests {
         );
         assert_eq!(
             message(Store::Objects, "ftp://x:hunter2@y"),
-            "OBJECTS_URL: ftp:// is unknown here; use file://<absolute folder>"
+            "OBJECTS_URL: ftp:// is unknown here; use file://<absolute folder> or \
+             s3://<access key>:<secret key>@<host>:<port>/<bucket>"
         );
         assert_eq!(
             message(Store::Secrets, "sealed://relative"),

@@ -5,6 +5,7 @@
 
 mod cache;
 mod flags;
+mod objects;
 mod proxy;
 mod secrets;
 
