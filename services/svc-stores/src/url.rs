@@ -86,7 +86,8 @@ impl Store {
             Self::Flags => Some((&["http"], "http://<host>:<port>")),
             Self::Secrets => Some((&["vault+http"], "vault+http://token:<token>@<host>:<port>/<mount>")),
             Self::Objects => Some((&["s3"], "s3://<access key>:<secret key>@<host>:<port>/<bucket>")),
-            Self::Database | Self::Events | Self::Tasks | Self::Analytics => None,
+            Self::Analytics => Some((&["http"], "http://<user>:<password>@<host>:<port>/<database>")),
+            Self::Database | Self::Events | Self::Tasks => None,
         }
     }
 
@@ -97,7 +98,7 @@ impl Store {
             Self::Events => &["kafka"],
             Self::Tasks => &["amqp", "amqps"],
             Self::Cache => &["valkeys", "rediss"],
-            Self::Analytics => &["http", "https"],
+            Self::Analytics => &["https"],
             Self::Flags => &["https"],
             Self::Objects => &["s3+https"],
             Self::Secrets => &["vault+https"],

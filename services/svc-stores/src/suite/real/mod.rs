@@ -3,6 +3,7 @@
 //! Each test reads where its part is from a variable (docs/testing.md) and says by name that it was left out without.
 #![allow(clippy::print_stderr, reason = "a test that is left out says so")]
 
+mod analytics;
 mod cache;
 mod flags;
 mod objects;
