@@ -87,7 +87,8 @@ impl Store {
             Self::Secrets => Some((&["vault+http"], "vault+http://token:<token>@<host>:<port>/<mount>")),
             Self::Objects => Some((&["s3"], "s3://<access key>:<secret key>@<host>:<port>/<bucket>")),
             Self::Analytics => Some((&["http"], "http://<user>:<password>@<host>:<port>/<database>")),
-            Self::Database | Self::Events | Self::Tasks => None,
+            Self::Tasks => Some((&["amqp"], "amqp://<user>:<password>@<host>:<port>")),
+            Self::Database | Self::Events => None,
         }
     }
 
@@ -96,10 +97,9 @@ impl Store {
         match self {
             Self::Database => &["postgres", "postgresql"],
             Self::Events => &["kafka"],
-            Self::Tasks => &["amqp", "amqps"],
+            Self::Tasks => &["amqps"],
             Self::Cache => &["valkeys", "rediss"],
-            Self::Analytics => &["https"],
-            Self::Flags => &["https"],
+            Self::Analytics | Self::Flags => &["https"],
             Self::Objects => &["s3+https"],
             Self::Secrets => &["vault+https"],
         }

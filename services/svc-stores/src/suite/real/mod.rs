@@ -9,6 +9,7 @@ mod flags;
 mod objects;
 mod proxy;
 mod secrets;
+mod tasks;
 
 use std::time::{Duration, Instant};
 
