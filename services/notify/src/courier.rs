@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use rand::Rng as _;
 use svc_kit::Shutdown;
 use svc_stores::tasks::{LeasedTask, NewTask, TaskQueue};
@@ -26,6 +27,8 @@ const LEASE: Duration = Duration::from_secs(60);
 /// How often a task may be taken at all; only a task that kills its worker comes near it.
 const TAKEN_AT_MOST: u32 = 20;
 const REPAIR_EVERY: Duration = Duration::from_secs(60);
+/// What should have been tried so long ago may have lost its task; longer than [`LEASE`], in which an attempt goes on.
+const OVERDUE_AFTER: SignedDuration = SignedDuration::from_secs(120);
 const BATCH: u32 = 500;
 /// After an error of a store.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -101,23 +104,27 @@ impl Courier {
         }
     }
 
-    /// Repairs at once and then every minute, until it is time to stop.
+    /// Repairs at once and then every minute, until it is time to stop. At once, everything that waits is queued, since a
+    /// crash may have come before its task; later only what is overdue, since a queue without an index takes it again.
     pub async fn keep_repairing(&self, shutdown: Shutdown) {
+        let mut overdue_since = store::now();
         loop {
-            if let Err(error) = self.repair().await {
+            if let Err(error) = self.repair(overdue_since).await {
                 tracing::warn!(%error, "notifications could not be compared with the queue; trying again");
             }
+            overdue_since = store::now().checked_sub(OVERDUE_AFTER).unwrap_or(overdue_since);
             if !shutdown.pause(REPAIR_EVERY).await {
                 return;
             }
         }
     }
 
-    /// Queues what the database calls queued, gives up what the queue gave up, and forgets what is too old.
+    /// Queues what the database calls queued and should have been tried by then, gives up what the queue gave up, and
+    /// forgets what is too old.
     ///
     /// # Errors
     /// Whatever a store says; what was repaired before stays so.
-    pub async fn repair(&self) -> Result<()> {
+    async fn repair(&self, overdue_since: Timestamp) -> Result<()> {
         for dead in self.queue.dead(QUEUE, BATCH).await? {
             if let Some(tenant) = dead.tenant_id
                 && let Some(mut notification) = self.queued(tenant, dead.id).await?
@@ -129,7 +136,7 @@ impl Courier {
         }
         let mut after = Uuid::nil();
         loop {
-            let waiting = store::waiting(&self.database, after, BATCH).await?;
+            let waiting = store::waiting(&self.database, overdue_since, after, BATCH).await?;
             let Some((_, last)) = waiting.last() else { break };
             after = last.id;
             for (tenant, notification) in &waiting {

@@ -131,14 +131,16 @@ pub(crate) async fn save_outcome(transaction: &mut Transaction, changed: &Stored
     transaction.execute(sql, values).await.map(|_| ())
 }
 
-/// Notifications of every tenant that wait, in the order of their ids.
+/// Notifications of every tenant that wait and were due by then, in the order of their ids.
 pub(crate) async fn waiting(
     database: &Database,
+    due_by: Timestamp,
     after: Uuid,
     limit: u32,
 ) -> Result<Vec<(TenantId, StoredNotification)>> {
-    let sql = "SELECT * FROM notifications WHERE status = 'queued' AND id > $1 ORDER BY id LIMIT $2";
-    let rows = database.system().fetch_all(sql, values![after, limit]).await?;
+    let sql = "SELECT * FROM notifications
+        WHERE status = 'queued' AND COALESCE(next_attempt_at, created_at) <= $1 AND id > $2 ORDER BY id LIMIT $3";
+    let rows = database.system().fetch_all(sql, values![due_by, after, limit]).await?;
     rows.iter().map(|row| Ok((row.get("tenant_id")?, read(row)?))).collect()
 }
 
@@ -213,4 +215,40 @@ fn known<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Resul
         what: format!("column `{column}`"),
         problem: format!("`{text}` is unknown"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_in_time_is_not_said_to_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/notify.db", folder.path().display());
+        let database = Database::connect(&url).await.unwrap();
+        database.migrate("notify", MIGRATIONS).await.unwrap();
+        let at = |second: i64| Timestamp::from_second(1_790_000_000 + second).unwrap();
+        let mut overdue = Vec::new();
+        for (status, created, next_attempt, is_overdue) in [
+            ("queued", 0, None, true),
+            ("queued", 200, None, false),
+            ("queued", 0, Some(50), true),
+            ("queued", 0, Some(500), false),
+            ("delivered", 0, None, false),
+        ] {
+            let id = Uuid::now_v7();
+            let sql =
+                "INSERT INTO notifications (id, tenant_id, channel, recipient, template, template_version,
+                    subject, body, priority, status, created_at, next_attempt_at)
+                VALUES ($2, $1, 'email', 'ada@example.org', '', 0, '', '', 'normal', $3, $4, $5)";
+            let values = values![id, status, at(created), next_attempt.map(at)];
+            database.tenant(Uuid::now_v7()).execute(sql, values).await.unwrap();
+            if is_overdue {
+                overdue.push(id);
+            }
+        }
+        let found = waiting(&database, at(100), Uuid::nil(), 9).await.unwrap();
+        let found: Vec<_> = found.iter().map(|(_, notification)| notification.id).collect();
+        assert_eq!(found, overdue);
+    }
 }

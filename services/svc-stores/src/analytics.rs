@@ -1,5 +1,8 @@
 //! The analytics port: facts to count and sum. The embedded adapter keeps them in the relational store, and thinly:
-//! it groups with `json_extract` over the facts of one table, which is enough for a development platform.
+//! it groups with `json_extract` over the facts of one table, which is enough for a development platform. The real one
+//! is ClickHouse.
+
+mod clickhouse;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use crate::error::{Result, StoreError};
 use crate::relational::{Database, Migration, Value};
 use crate::tenant::TenantId;
-use crate::url::Store;
+use crate::url::{Store, StoreUrl};
 use crate::values;
 
 /// A fact: a flat JSON object that happened at a time.
@@ -82,6 +85,12 @@ pub trait Analytics: Send + Sync + fmt::Debug {
     /// and `_`.
     async fn ask(&self, tenant: TenantId, table: &str, question: &Question)
     -> Result<Vec<Map<String, Json>>>;
+
+    /// Whether the store answers; for readiness.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    async fn check(&self) -> Result<()>;
 }
 
 /// Opens the store that `ANALYTICS_URL` names.
@@ -89,6 +98,9 @@ pub trait Analytics: Send + Sync + fmt::Debug {
 /// # Errors
 /// [`StoreError::Configuration`] when the URL has no adapter or the file cannot be opened.
 pub async fn connect(url: &str) -> Result<Arc<dyn Analytics>> {
+    if let Some(remote) = StoreUrl::parse(Store::Analytics, url)?.remote() {
+        return Ok(Arc::new(clickhouse::ClickHouse::open(remote).await?));
+    }
     let database = Database::connect_as(Store::Analytics, url).await?;
     database.migrate_store("svc-stores.analytics", MIGRATIONS).await?;
     Ok(Arc::new(FactTable { database }))
@@ -158,18 +170,25 @@ impl Analytics for FactTable {
             })
             .collect())
     }
+
+    async fn check(&self) -> Result<()> {
+        self.database.check().await
+    }
 }
 
 /// The name of a field is part of the statement, so only plain names are let in.
 fn extracted(field: &str) -> Result<String> {
-    let plain = !field.is_empty()
-        && field.len() <= 64
-        && field.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
-    if plain {
-        Ok(format!("json_extract(fields, '$.{field}')"))
-    } else {
-        Err(StoreError::invalid("field", format!("`{field}` is not made of letters, digits and `_`")))
-    }
+    if plain(field) { Ok(format!("json_extract(fields, '$.{field}')")) } else { Err(not_plain(field)) }
+}
+
+fn plain(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+}
+
+fn not_plain(field: &str) -> StoreError {
+    StoreError::invalid("field", format!("`{field}` is not made of letters, digits and `_`"))
 }
 
 fn json(value: &Value) -> Json {

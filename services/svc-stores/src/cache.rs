@@ -1,6 +1,9 @@
-//! The cache port: what may be forgotten at any time. The embedded adapter is in this process, bounded, with TTL.
+//! The cache port: what may be forgotten at any time. The embedded adapter is in this process, bounded, with TTL; the
+//! real one is Valkey.
 //!
 //! A key is made for a tenant or for the platform, and cannot be made without saying which.
+
+mod valkey;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -76,15 +79,24 @@ pub trait Cache: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`StoreError::Corrupt`] when the key holds something that is no counter.
     async fn increment(&self, key: &CacheKey, by: i64, ttl: Duration) -> Result<i64>;
+
+    /// Whether the cache answers; for readiness.
+    ///
+    /// # Errors
+    /// As [`Cache::get`].
+    async fn check(&self) -> Result<()>;
 }
 
-/// Opens the cache that `CACHE_URL` names.
+/// Opens the cache that `CACHE_URL` names. A real one is connected at the first use, and again whenever it was away.
 ///
 /// # Errors
 /// [`StoreError::Configuration`] when the URL has no adapter.
 pub fn connect(url: &str) -> Result<Arc<dyn Cache>> {
-    StoreUrl::parse(Store::Cache, url)?;
-    Ok(crate::observe::cache(Arc::new(MemoryCache::new(EMBEDDED_CAPACITY))))
+    let url = StoreUrl::parse(Store::Cache, url)?;
+    Ok(crate::observe::cache(match url.remote() {
+        Some(remote) => Arc::new(valkey::ValkeyCache::new(remote)?),
+        None => Arc::new(MemoryCache::new(EMBEDDED_CAPACITY)),
+    }))
 }
 
 /// The embedded cache.
@@ -205,5 +217,10 @@ impl Cache for MemoryCache {
             entry.value = Bytes::from(count.to_string());
         }
         Ok(count)
+    }
+
+    /// It is in this process.
+    async fn check(&self) -> Result<()> {
+        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Backing-store ports and their adapters, each judged by one suite.
 //!
 //! One variable of the environment per store, one embedded adapter each (no server needed), durable across
-//! `kill -9`: what was acknowledged is there after the next start. Real adapters (PostgreSQL, Kafka, …) come later
-//! against the same suites; until then their schemes are a clear configuration error.
+//! `kill -9`: what was acknowledged is there after the next start. Some have an adapter of a real part, judged by the
+//! same suite; the schemes of those that are still to come are a clear configuration error. See docs/stores.md.
 //!
 //! | port | variable | embedded | open it with |
 //! |---|---|---|---|
@@ -77,6 +77,8 @@ mod error;
 pub mod events;
 mod files;
 pub mod flags;
+mod http;
+mod link;
 pub mod objects;
 pub mod observe;
 mod opened;

@@ -1,7 +1,9 @@
-//! The objects port: files by key, written as a whole or not at all. The embedded adapter is a folder.
+//! The objects port: files by key, written as a whole or not at all. The embedded adapter is a folder, the real one S3.
 //!
 //! A key belongs to a tenant or to the platform and is checked when it is made, so that no path can leave its
 //! place. An object appears under its key only when all of it is on the disk.
+
+mod s3;
 
 use std::fmt;
 use std::io;
@@ -94,6 +96,15 @@ pub struct StoredObject {
     pub sha256: String,
 }
 
+/// What a signed URL allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To read the object with `GET`.
+    Read,
+    /// To write it with `PUT`.
+    Write,
+}
+
 /// The objects port.
 #[async_trait]
 pub trait ObjectStore: Send + Sync + fmt::Debug {
@@ -122,7 +133,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Whatever the store says.
     async fn delete(&self, key: &ObjectKey) -> Result<bool>;
 
-    /// Moves an object to another key, replacing what was there.
+    /// Moves an object to another key, replacing what was there. A crash may leave both, never neither.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is none.
@@ -133,6 +144,26 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever the store says.
     async fn list(&self, under: &ObjectKey) -> Result<Vec<ObjectInfo>>;
+
+    /// A URL with which whoever has it may do this one thing until it expires, without passing through us. `None`
+    /// where the store has no address of its own: the caller then serves the object itself.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    async fn presigned(
+        &self,
+        _key: &ObjectKey,
+        _access: Access,
+        _expires: Duration,
+    ) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// Whether objects can be had; for readiness.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    async fn check(&self) -> Result<()>;
 }
 
 /// A stream of one piece, for small objects.
@@ -160,6 +191,9 @@ pub async fn collect(mut content: ObjectStream) -> Result<Vec<u8>> {
 /// [`StoreError::Configuration`] when the URL has no adapter or the folder cannot be made.
 pub async fn connect(url: &str) -> Result<Arc<dyn ObjectStore>> {
     let url = StoreUrl::parse(Store::Objects, url)?;
+    if let Some(remote) = url.remote() {
+        return Ok(Arc::new(s3::Bucket::open(remote).await?));
+    }
     let root = url.path().to_path_buf();
     let unfinished = root.join(UNFINISHED);
     let made = files::create_private_folder(&unfinished);
@@ -343,6 +377,11 @@ impl ObjectStore for Folder {
         }
         found.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(found)
+    }
+
+    async fn check(&self) -> Result<()> {
+        let there = fs::metadata(self.root.join(UNFINISHED)).await;
+        there.map(|_| ()).map_err(|error| StoreError::failed("look at the folder of objects", error))
     }
 }
 

@@ -190,6 +190,10 @@ impl Cache for ObservedCache {
     async fn increment(&self, key: &CacheKey, by: i64, ttl: Duration) -> Result<i64> {
         self.timed("incrby", self.inner.increment(key, by, ttl)).await
     }
+
+    async fn check(&self) -> Result<()> {
+        self.inner.check().await
+    }
 }
 
 #[cfg(test)]

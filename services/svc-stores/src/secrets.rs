@@ -1,8 +1,11 @@
-//! The secrets port: versioned values by path, like Vault's KV. The embedded adapter is one sealed file.
+//! The secrets port: versioned values by path, like Vault's KV. The embedded adapter is one sealed file, the real one
+//! Vault itself.
 //!
 //! The file is AES-256-GCM under a key of its own beside it (`<file>.key`, mode 0600), replaced as a whole at each
 //! change. That keeps secrets out of backups and logs that hold the one file without the other; it does not protect
 //! against somebody who can read both, as nothing on one machine can.
+
+mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +13,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -22,6 +26,10 @@ use crate::error::{ConflictKind, Result, StoreError};
 use crate::files;
 use crate::url::{Store, StoreUrl};
 
+/// How long a service waits for Vault at its start before it gives up: seconds, in this variable of the environment …
+const INIT_TIMEOUT: &str = "VAULT_INIT_TIMEOUT_SEC";
+/// … and without it.
+const DEFAULT_INIT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How many versions of a secret are kept.
 const KEPT_VERSIONS: usize = 10;
 const FORM: &[u8] = b"kernel sealed file 1";
@@ -103,14 +111,42 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`SecretStore::get`].
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
+
+    /// Whether the store answers and lets us in; for readiness.
+    ///
+    /// # Errors
+    /// As [`SecretStore::get`].
+    async fn check(&self) -> Result<()>;
 }
 
-/// Opens the store that `SECRETS_URL` names.
+/// Opens the store that `SECRETS_URL` names. Vault may come up later than we do: it is waited for, for the seconds in
+/// `VAULT_INIT_TIMEOUT_SEC` (120 without it).
 ///
 /// # Errors
-/// [`StoreError::Configuration`] when the URL has no adapter, or the file cannot be made or unsealed.
+/// [`StoreError::Configuration`] when the URL has no adapter, or the file cannot be made or unsealed;
+/// [`StoreError::Unavailable`] when Vault did not come; [`StoreError::Failed`] when it refuses us.
 pub async fn connect(url: &str) -> Result<Arc<dyn SecretStore>> {
+    let longest = match std::env::var(INIT_TIMEOUT) {
+        Err(_) => DEFAULT_INIT_TIMEOUT,
+        Ok(text) => text.trim().parse().map(Duration::from_secs).map_err(|_| StoreError::Configuration {
+            variable: INIT_TIMEOUT,
+            problem: "is no number of seconds; use 120".to_owned(),
+        })?,
+    };
+    connect_within(url, longest).await
+}
+
+/// As [`connect`], with the time to wait for Vault.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_within(url: &str, longest: Duration) -> Result<Arc<dyn SecretStore>> {
     let url = StoreUrl::parse(Store::Secrets, url)?;
+    if let Some(remote) = url.remote() {
+        let vault = vault::Vault::new(remote)?;
+        vault.enter(longest).await?;
+        return Ok(Arc::new(vault));
+    }
     let path = url.path().to_path_buf();
     let store = blocking(move || SealedFile::open(&path)).await?;
     Ok(Arc::new(store))
@@ -305,6 +341,11 @@ impl SecretStore for SealedFile {
             Ok(store.read()?.secrets.into_keys().filter(|path| path.starts_with(&prefix)).collect())
         })
         .await
+    }
+
+    async fn check(&self) -> Result<()> {
+        let store = self.clone();
+        blocking(move || store.read().map(|_| ())).await
     }
 }
 

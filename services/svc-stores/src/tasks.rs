@@ -1,8 +1,11 @@
-//! The tasks port: work to do later, once it is certain. The embedded adapter is a durable queue table.
+//! The tasks port: work to do later, once it is certain. The embedded adapter is a durable queue table, the real one
+//! RabbitMQ.
 //!
 //! A task is leased, done and completed. Whoever dies while holding a lease loses it when it runs out, and the task
 //! comes again: work is done at least once, so make it harmless to do twice. What fails too often becomes a dead
 //! letter, which stays until somebody revives or discards it.
+
+mod rabbitmq;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use uuid::Uuid;
 use crate::error::{ConflictKind, Result, StoreError};
 use crate::relational::{Database, Migration, Row};
 use crate::tenant::TenantId;
-use crate::url::Store;
+use crate::url::{Store, StoreUrl};
 use crate::values;
 
 /// The most urgent priority. 0 is the least.
@@ -26,7 +29,8 @@ pub const HIGHEST_PRIORITY: u8 = 9;
 /// A task to put into a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewTask {
-    /// The key against doing it twice: a task whose id is queued already is not queued again.
+    /// The key against doing it twice. An adapter with an index does not queue again what it holds; one without, as a
+    /// broker, may hold a task twice, so whoever does the work looks whether it is still to be done.
     pub id: Uuid,
     /// Whose work it is; `None` for the platform's own.
     pub tenant_id: Option<TenantId>,
@@ -97,7 +101,8 @@ pub enum Failed {
 /// The tasks port.
 #[async_trait]
 pub trait TaskQueue: Send + Sync + fmt::Debug {
-    /// Queues a task durably. `false` when a task of this id is queued or dead already.
+    /// Queues a task durably. `false` when a task of this id is known to be queued or dead already; a broker keeps no
+    /// index to know that by, and queues it once more.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a priority above 9 or no attempts.
@@ -150,16 +155,33 @@ pub trait TaskQueue: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever the store says.
     async fn discard(&self, id: Uuid) -> Result<bool>;
+
+    /// Whether tasks can be queued; for readiness.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    async fn check(&self) -> Result<()>;
 }
 
-/// Opens the queue that `TASKS_URL` names.
+/// Opens the queue that `TASKS_URL` names. A broker need not be there yet.
 ///
 /// # Errors
 /// [`StoreError::Configuration`] when the URL has no adapter or the file cannot be opened.
 pub async fn connect(url: &str) -> Result<Arc<dyn TaskQueue>> {
+    if let Some(remote) = StoreUrl::parse(Store::Tasks, url)?.remote() {
+        return Ok(Arc::new(rabbitmq::RabbitMq::new(remote, rabbitmq::PREFIX, None)));
+    }
     let database = Database::connect_as(Store::Tasks, url).await?;
     database.migrate_store("svc-stores.tasks", MIGRATIONS).await?;
     Ok(Arc::new(QueueTable { database, changed: Notify::new() }))
+}
+
+/// A place of its own on the broker, which goes away by itself.
+#[cfg(test)]
+pub(crate) fn connect_apart(url: &str, prefix: &str) -> Result<Arc<dyn TaskQueue>> {
+    let url = StoreUrl::parse(Store::Tasks, url)?;
+    let remote = url.remote().ok_or_else(|| StoreError::invalid("url", "is embedded"))?;
+    Ok(Arc::new(rabbitmq::RabbitMq::new(remote, prefix, Some(Duration::from_secs(600)))))
 }
 
 const MIGRATIONS: &[Migration] = &[Migration::new(
@@ -192,12 +214,7 @@ struct QueueTable {
 #[async_trait]
 impl TaskQueue for QueueTable {
     async fn enqueue(&self, queue: &str, task: &NewTask) -> Result<bool> {
-        if task.priority > HIGHEST_PRIORITY {
-            return Err(StoreError::invalid("priority", format!("{} is above 9", task.priority)));
-        }
-        if task.max_attempts == 0 {
-            return Err(StoreError::invalid("max_attempts", "is 0; a task is tried at least once"));
-        }
+        allowed(queue, task)?;
         let sql = "INSERT INTO tasks (id, queue, tenant_id, payload, priority, max_attempts, due_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
         let values = values![
@@ -315,17 +332,36 @@ impl TaskQueue for QueueTable {
         let sql = "DELETE FROM tasks WHERE id = $1 AND dead";
         Ok(self.database.system().execute(sql, values![id]).await? == 1)
     }
+
+    async fn check(&self) -> Result<()> {
+        self.database.check().await
+    }
+}
+
+/// What every adapter refuses.
+fn allowed(queue: &str, task: &NewTask) -> Result<()> {
+    if queue.is_empty() || queue.len() > 100 {
+        return Err(StoreError::invalid("queue", "is a name of 1 to 100 bytes"));
+    }
+    if task.priority > HIGHEST_PRIORITY {
+        return Err(StoreError::invalid("priority", format!("{} is above 9", task.priority)));
+    }
+    if task.max_attempts == 0 {
+        return Err(StoreError::invalid("max_attempts", "is 0; a task is tried at least once"));
+    }
+    Ok(())
 }
 
 fn held(task: &LeasedTask, changed: u64) -> Result<()> {
-    if changed == 1 {
-        return Ok(());
-    }
-    Err(StoreError::Conflict {
+    if changed == 1 { Ok(()) } else { Err(lost(task)) }
+}
+
+fn lost(task: &LeasedTask) -> StoreError {
+    StoreError::Conflict {
         attempted: format!("settle task {}", task.id),
         kind: ConflictKind::Version,
         problem: "its lease ran out, so somebody else may have it".to_owned(),
-    })
+    }
 }
 
 fn dead_task(row: &Row) -> Result<DeadTask> {

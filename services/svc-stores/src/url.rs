@@ -5,6 +5,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use url::Url;
+
 use crate::error::{Result, StoreError};
 
 /// A backing store of the platform, each configured by one environment variable.
@@ -77,25 +79,123 @@ impl Store {
         }
     }
 
-    /// Schemes of the real parts, whose adapters are still to come.
+    /// The schemes of the real part that has an adapter, and the form of its URL.
+    const fn real(self) -> Option<(&'static [&'static str], &'static str)> {
+        match self {
+            Self::Cache => Some((&["valkey", "redis"], "valkey://:<password>@<host>:<port>")),
+            Self::Flags => Some((&["http"], "http://<host>:<port>")),
+            Self::Secrets => Some((&["vault+http"], "vault+http://token:<token>@<host>:<port>/<mount>")),
+            Self::Objects => Some((&["s3"], "s3://<access key>:<secret key>@<host>:<port>/<bucket>")),
+            Self::Analytics => Some((&["http"], "http://<user>:<password>@<host>:<port>/<database>")),
+            Self::Tasks => Some((&["amqp"], "amqp://<user>:<password>@<host>:<port>")),
+            Self::Database | Self::Events => None,
+        }
+    }
+
+    /// Schemes of the real parts whose adapters are still to come.
     const fn planned_schemes(self) -> &'static [&'static str] {
         match self {
             Self::Database => &["postgres", "postgresql"],
             Self::Events => &["kafka"],
-            Self::Tasks => &["amqp", "amqps"],
-            Self::Cache => &["valkey", "valkeys", "redis", "rediss"],
-            Self::Analytics | Self::Flags => &["http", "https"],
-            Self::Objects => &["s3"],
-            Self::Secrets => &["vault+http", "vault+https"],
+            Self::Tasks => &["amqps"],
+            Self::Cache => &["valkeys", "rediss"],
+            Self::Analytics | Self::Flags => &["https"],
+            Self::Objects => &["s3+https"],
+            Self::Secrets => &["vault+https"],
         }
+    }
+
+    /// Every form of the URL that has an adapter, for people.
+    fn forms(self) -> String {
+        let embedded = self.embedded_form();
+        self.real().map_or(embedded.to_owned(), |(_, real)| format!("{embedded} or {real}"))
     }
 }
 
-/// The URL of one store, checked: its scheme has an adapter and its path is absolute.
+/// The URL of one store, checked: its scheme has an adapter, and its path is absolute or its host is there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl {
     store: Store,
     path: PathBuf,
+    remote: Option<Remote>,
+}
+
+/// Where a real part is, and who we are there.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Remote {
+    store: Store,
+    url: Url,
+    host: String,
+}
+
+impl Remote {
+    fn parse(store: Store, text: &str, form: &str) -> Result<Self, String> {
+        // The parser's own words say what is wrong and repeat nothing of the value.
+        let url = Url::parse(text.trim()).map_err(|error| format!("is not a URL ({error}); use {form}"))?;
+        let name = url.host_str().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| format!("names no host; use {form}"))?;
+        let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
+        Ok(Self { store, host, url })
+    }
+
+    /// The store that is there.
+    pub(crate) const fn store(&self) -> Store {
+        self.store
+    }
+
+    /// `host:port` as it was written, for people.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Who we are there.
+    pub(crate) fn username(&self) -> Option<String> {
+        Some(self.url.username()).filter(|name| !name.is_empty()).map(decoded)
+    }
+
+    /// And how we prove it.
+    pub(crate) fn password(&self) -> Option<String> {
+        self.url.password().filter(|password| !password.is_empty()).map(decoded)
+    }
+
+    /// What follows the host, without slashes at either end.
+    pub(crate) fn path(&self) -> &str {
+        self.url.path().trim_matches('/')
+    }
+
+    /// All of it: holds the password.
+    pub(crate) const fn secret_url(&self) -> &Url {
+        &self.url
+    }
+}
+
+/// Reads `%40` and the like: a password may hold what a URL may not.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = match (first, after) {
+            (b'%', [high, low, ..]) => hex::decode([*high, *low]).ok(),
+            _ => None,
+        };
+        match escaped {
+            Some(byte) => {
+                bytes.extend(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}={}://…@{}", self.store.variable(), self.url.scheme(), self.host)
+    }
 }
 
 impl StoreUrl {
@@ -105,7 +205,7 @@ impl StoreUrl {
     /// [`StoreError::Configuration`] names the variable, what is wrong and what to write instead.
     pub fn parse(store: Store, text: &str) -> Result<Self> {
         let problem = |problem: String| StoreError::Configuration { variable: store.variable(), problem };
-        let form = store.embedded_form();
+        let form = store.forms();
         if text.trim().is_empty() {
             return Err(problem(format!("is empty; use {form}")));
         }
@@ -116,22 +216,31 @@ impl StoreUrl {
         if store.planned_schemes().contains(&scheme.as_str()) {
             return Err(problem(format!("{scheme}:// is not implemented yet; use {form}")));
         }
+        if let Some((_, form)) = store.real().filter(|(schemes, _)| schemes.contains(&scheme.as_str())) {
+            let remote = Remote::parse(store, text, form).map_err(problem)?;
+            return Ok(Self { store, path: PathBuf::new(), remote: Some(remote) });
+        }
         if scheme != store.embedded_scheme() {
             let known = scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
             let shown = if known && scheme.len() <= 20 { scheme.as_str() } else { "this scheme" };
             return Err(problem(format!("{shown}:// is unknown here; use {form}")));
         }
         if store == Store::Cache {
-            return Ok(Self { store, path: PathBuf::new() });
+            return Ok(Self { store, path: PathBuf::new(), remote: None });
         }
         // The path is taken as it stands: a data directory may hold spaces, `%` or `#`.
         if !rest.starts_with('/') || rest.len() == 1 {
             return Err(problem(format!("needs an absolute path after {scheme}://; use {form}")));
         }
-        Ok(Self { store, path: PathBuf::from(rest) })
+        Ok(Self { store, path: PathBuf::from(rest), remote: None })
     }
 
-    /// The file or folder of an embedded store; empty for one in memory.
+    /// The real part, when it is one.
+    pub(crate) const fn remote(&self) -> Option<&Remote> {
+        self.remote.as_ref()
+    }
+
+    /// The file or folder of an embedded store; empty for any other.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {
         &self.path
@@ -146,7 +255,10 @@ impl StoreUrl {
 
 impl fmt::Debug for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}={}://…", self.store.variable(), self.store.embedded_scheme())
+        match &self.remote {
+            Some(remote) => remote.fmt(formatter),
+            None => write!(formatter, "{}={}://…", self.store.variable(), self.store.embedded_scheme()),
+        }
     }
 }
 
@@ -184,16 +296,43 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_without_repeating_the_value() {
         assert_eq!(message(Store::Events, ""), "EVENTS_URL: is empty; use sqlite://<absolute path>");
-        assert_eq!(message(Store::Cache, "hunter2"), "CACHE_URL: is not a URL; use memory://");
+        assert_eq!(
+            message(Store::Cache, "hunter2"),
+            "CACHE_URL: is not a URL; use memory:// or valkey://:<password>@<host>:<port>"
+        );
         assert_eq!(
             message(Store::Objects, "ftp://x:hunter2@y"),
-            "OBJECTS_URL: ftp:// is unknown here; use file://<absolute folder>"
+            "OBJECTS_URL: ftp:// is unknown here; use file://<absolute folder> or \
+             s3://<access key>:<secret key>@<host>:<port>/<bucket>"
         );
         assert_eq!(
             message(Store::Secrets, "sealed://relative"),
-            "SECRETS_URL: needs an absolute path after sealed://; use sealed://<absolute path>"
+            "SECRETS_URL: needs an absolute path after sealed://; use sealed://<absolute path> or \
+             vault+http://token:<token>@<host>:<port>/<mount>"
         );
         assert!(!message(Store::Tasks, "user:hunter2 secret://x").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_real_part_is_shown_by_its_host_and_never_with_its_password() {
+        let url = StoreUrl::parse(Store::Cache, "valkey://:hunter2@valkey:6379/3").unwrap();
+        assert_eq!(url.remote().unwrap().host(), "valkey:6379");
+        assert_eq!(format!("{url:?}"), "CACHE_URL=valkey://…@valkey:6379");
+        let url =
+            StoreUrl::parse(Store::Secrets, "vault+http://role:a%40b%2Fc%25@vault:8200/secret/").unwrap();
+        let remote = url.remote().unwrap();
+        assert_eq!(
+            (remote.username().unwrap(), remote.password().unwrap()),
+            ("role".to_owned(), "a@b/c%".to_owned())
+        );
+        assert_eq!(remote.path(), "secret");
+        for text in
+            ["valkey://", "valkey://:hunter2@", "valkey://:hunter2@valkey:port", "valkey://:hunter2@[::1"]
+        {
+            let said = message(Store::Cache, text);
+            assert!(said.ends_with("use valkey://:<password>@<host>:<port>"), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 
     #[test]

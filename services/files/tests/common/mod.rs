@@ -84,6 +84,10 @@ impl ObjectStore for WatchedObjects {
     async fn list(&self, under: &ObjectKey) -> Result<Vec<ObjectInfo>> {
         self.inner.list(under).await
     }
+
+    async fn check(&self) -> Result<()> {
+        self.inner.check().await
+    }
 }
 
 pub struct World {

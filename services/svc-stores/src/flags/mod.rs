@@ -1,10 +1,12 @@
-//! The feature-flags port. The embedded adapter evaluates a file in GO Feature Flag's format in this process.
+//! The feature-flags port. The embedded adapter evaluates a file in GO Feature Flag's format in this process; the real
+//! one asks GO Feature Flag's relay.
 //!
 //! Percentages are by tenant: the tenant is the key that is hashed, exactly as the relay would with the tenant as
 //! targeting key. A tenant's bucket depends on the flag's name and the tenant only, so while one variation grows at
 //! the expense of another, no tenant that has it loses it.
 
 mod query;
+mod relay;
 mod rule;
 
 use std::collections::BTreeMap;
@@ -70,6 +72,12 @@ pub trait Flags: Send + Sync + fmt::Debug {
     /// As [`Flags::evaluate`].
     async fn names(&self) -> Result<Vec<String>>;
 
+    /// Whether the flags can be had now; for readiness. One that answered before may still serve its last known values.
+    ///
+    /// # Errors
+    /// As [`Flags::evaluate`].
+    async fn check(&self) -> Result<()>;
+
     /// Whether a boolean flag is on. Unknown, disabled, not boolean or unavailable: off.
     async fn is_enabled(&self, flag: &str, context: &FlagContext) -> bool {
         match self.evaluate(flag, context).await {
@@ -82,13 +90,16 @@ pub trait Flags: Send + Sync + fmt::Debug {
     }
 }
 
-/// Opens the flags that `FLAGS_URL` names.
+/// Opens the flags that `FLAGS_URL` names. A relay need not be there yet.
 ///
 /// # Errors
 /// [`StoreError::Configuration`] when the URL has no adapter, or the file cannot be read or is wrong.
 pub async fn connect(url: &str) -> Result<Arc<dyn Flags>> {
     let url = StoreUrl::parse(Store::Flags, url)?;
-    Ok(Arc::new(FlagsFile::open(url.path().to_path_buf())?))
+    Ok(match url.remote() {
+        Some(remote) => Arc::new(relay::Relay::new(remote)?),
+        None => Arc::new(FlagsFile::open(url.path().to_path_buf())?),
+    })
 }
 
 /// The file, read again whenever it has changed. One that is wrong leaves the flags as they were.
@@ -155,5 +166,10 @@ impl Flags for FlagsFile {
 
     async fn names(&self) -> Result<Vec<String>> {
         Ok(self.flags().keys().cloned().collect())
+    }
+
+    /// They were read when it was opened, and are kept.
+    async fn check(&self) -> Result<()> {
+        Ok(())
     }
 }

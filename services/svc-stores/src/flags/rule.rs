@@ -80,6 +80,12 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Flag>, String> {
 
 impl Flag {
     fn from_text(text: FlagText) -> Result<Self, String> {
+        let mut kinds = text.variations.values().map(std::mem::discriminant);
+        let first = kinds.next();
+        if kinds.any(|kind| Some(kind) != first) {
+            // The relay leaves such a flag out.
+            return Err("its variations are not all of one type".to_owned());
+        }
         let mut targeting = Vec::new();
         for (index, rule) in text.targeting.iter().enumerate() {
             let name = rule.name.clone().unwrap_or_else(|| format!("number {}", index + 1));
@@ -127,12 +133,11 @@ impl Flag {
         Some(Evaluation { variation: variation.clone(), value: value.clone() })
     }
 
-    /// What is hashed: the tenant, or the fact that `bucketingKey` names.
+    /// What is hashed: the tenant, or the fact that `bucketingKey` names. Outside of a tenant there are no buckets.
     fn key(&self, context: &FlagContext) -> Option<String> {
+        let tenant = context.tenant_id?.to_string();
         match self.bucketing_key.as_deref() {
-            None | Some("" | "tenantId" | "targetingKey") => {
-                context.tenant_id.map(|tenant| tenant.to_string())
-            }
+            None | Some("" | "tenantId" | "targetingKey") => Some(tenant),
             Some(name) => context.attributes.get(name).map(|value| match value {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
@@ -282,6 +287,10 @@ retired: { variations: { a: 1 }, defaultRule: { variation: a }, disable: true }
             (
                 "f: { variations: { a: 1 }, defaultRule: { percentage: { a: 50 } } }",
                 "add up to 50, not to 100",
+            ),
+            (
+                "f: { variations: { a: 1, b: x }, defaultRule: { variation: a } }",
+                "flag `f`: its variations are not all of one type",
             ),
             ("f: { variations: { a: 1 }, defaultRule: {} }", "either `variation` or `percentage`"),
             ("f: { variations: { a: 1 }, defaultRule: { variation: a }, targetting: [] }", "targetting"),

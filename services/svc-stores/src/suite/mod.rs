@@ -16,6 +16,8 @@ mod embedded;
 mod events;
 mod flags;
 mod objects;
+#[cfg(test)]
+mod real;
 mod relational;
 mod secrets;
 mod tasks;
