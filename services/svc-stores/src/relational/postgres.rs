@@ -460,6 +460,9 @@ impl Server {
                 self.unavailable(attempted, "it is closed")
             }
             sqlx::Error::Io(error) => self.unavailable(attempted, &error.to_string()),
+            // What a connection looks like that breaks while it is made.
+            sqlx::Error::Protocol(problem) => self.unavailable(attempted, &problem),
+            sqlx::Error::Tls(error) => self.unavailable(attempted, &error.to_string()),
             sqlx::Error::Database(database) => {
                 // https://www.postgresql.org/docs/17/errcodes-appendix.html
                 let code = database.code().unwrap_or_default().into_owned();
