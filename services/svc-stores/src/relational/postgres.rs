@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres};
 
 use super::{Backend, BackendTransaction, Dialect, Row, Value, beginning};
 use crate::error::{ConflictKind, Result, StoreError};
@@ -126,6 +126,11 @@ impl PostgresBackend {
                 .max_connections(connections)
                 .acquire_timeout(limits.turn)
                 .test_before_acquire(false)
+                // The pool asks a connection for a sign of life when it comes back, and would wait for it forever.
+                .after_release(move |connection, _| {
+                    let alive = tokio::time::timeout(limits.turn, connection.ping());
+                    Box::pin(async move { Ok(matches!(alive.await, Ok(Ok(())))) })
+                })
         };
         let backend = Self {
             writer: pool(1).connect_lazy_with(options.clone()),
