@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::domain::{ActionFilter, Break, Chain, Entry, GENESIS, Link, Query};
 
 pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration::new(1, "trail", include_str!("../migrations/0001_trail.sql"))];
+    &[Migration::new(1, "trail", include_str!("../migrations/0001_trail.sql"))
+        .for_postgres(include_str!("../migrations/0001_trail.postgres.sql"))];
 
 const COLUMNS: &str = "sequence, audit_id, action, entity_type, entity_id, user_id, ip, user_agent,
     before_text, after_text, metadata_text, occurred_at, previous_hash, hash";

@@ -6,7 +6,7 @@
 //!
 //! | port | variable | embedded | open it with |
 //! |---|---|---|---|
-//! | [`relational`] | `DATABASE_URL` | `sqlite:///abs/path.db` | [`Database::connect`] |
+//! | [`relational`] | `DATABASE_URL` | `sqlite:///abs/path.db`, or `postgres://` | [`Database::connect`] |
 //! | [`outbox`] | (in the database) | | [`outbox::append`], [`outbox::relay`] |
 //! | [`events`] | `EVENTS_URL` | `sqlite:///abs/events.db` (the event-bus only) | [`events::connect`] |
 //! | [`tasks`] | `TASKS_URL` | `sqlite:///abs/tasks.db` | [`tasks::connect`] |

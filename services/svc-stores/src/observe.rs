@@ -13,7 +13,8 @@ use bytes::Bytes;
 
 use crate::cache::{Cache, CacheKey};
 use crate::error::Result;
-use crate::relational::{Backend, BackendTransaction, Row, Value};
+use crate::relational::{Backend, BackendTransaction, Dialect, Row, Value};
+use crate::tenant::TenantId;
 
 /// Is told how long things took.
 pub trait Observer: Send + Sync {
@@ -91,16 +92,22 @@ impl fmt::Debug for ObservedBackend {
 
 #[async_trait]
 impl Backend for ObservedBackend {
-    async fn fetch(&self, sql: &str, values: Vec<Value>, writes: bool) -> Result<Vec<Row>> {
+    async fn fetch(
+        &self,
+        tenant: Option<TenantId>,
+        sql: &str,
+        values: Vec<Value>,
+        writes: bool,
+    ) -> Result<Vec<Row>> {
         let start = Instant::now();
-        let answer = self.inner.fetch(sql, values, writes).await;
+        let answer = self.inner.fetch(tenant, sql, values, writes).await;
         told(&self.observer, sql, start);
         answer
     }
 
-    async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
+    async fn execute(&self, tenant: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<u64> {
         let start = Instant::now();
-        let answer = self.inner.execute(sql, values).await;
+        let answer = self.inner.execute(tenant, sql, values).await;
         told(&self.observer, sql, start);
         answer
     }
@@ -113,6 +120,10 @@ impl Backend for ObservedBackend {
     async fn close(&self) {
         self.inner.close().await;
     }
+
+    fn dialect(&self) -> Dialect {
+        self.inner.dialect()
+    }
 }
 
 struct ObservedTransaction {
@@ -122,16 +133,16 @@ struct ObservedTransaction {
 
 #[async_trait]
 impl BackendTransaction for ObservedTransaction {
-    async fn fetch(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
+    async fn fetch(&mut self, tenant: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let start = Instant::now();
-        let answer = self.inner.fetch(sql, values).await;
+        let answer = self.inner.fetch(tenant, sql, values).await;
         told(&self.observer, sql, start);
         answer
     }
 
-    async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
+    async fn execute(&mut self, tenant: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<u64> {
         let start = Instant::now();
-        let answer = self.inner.execute(sql, values).await;
+        let answer = self.inner.execute(tenant, sql, values).await;
         told(&self.observer, sql, start);
         answer
     }

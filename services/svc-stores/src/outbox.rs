@@ -50,6 +50,25 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration::new(
     );
     CREATE INDEX outbox_pending ON outbox (sequence) WHERE sent_at IS NULL AND refused IS NULL;
     CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL;",
+)
+.for_postgres(
+    "CREATE TABLE outbox (
+        sequence BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        event_id UUID NOT NULL UNIQUE,
+        topic TEXT NOT NULL,
+        event_type TEXT NOT NULL,
+        source TEXT NOT NULL,
+        entity_id TEXT NOT NULL,
+        tenant_id UUID,
+        schema_version TEXT NOT NULL,
+        occurred_at TIMESTAMPTZ NOT NULL,
+        trace_id TEXT,
+        data JSONB NOT NULL,
+        sent_at TIMESTAMPTZ,
+        refused TEXT
+    );
+    CREATE INDEX outbox_pending ON outbox (sequence) WHERE sent_at IS NULL AND refused IS NULL;
+    CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL;",
 )];
 
 /// Sent events are kept this long for whoever looks into what happened.

@@ -3,6 +3,7 @@
 use std::{marker::PhantomData, path::Path};
 
 use svc_kit::{Environment, NeighbourUrl, Running, Service, Setting as _, StartError};
+use svc_stores::suite::TemporaryPostgres;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
@@ -19,6 +20,8 @@ pub struct TestService<S> {
     environment: Environment,
     data: TempDir,
     running: Option<Running>,
+    /// Dropped after the service: it takes the database with it.
+    _postgres: Option<TemporaryPostgres>,
     service: PhantomData<fn() -> S>,
 }
 
@@ -36,11 +39,16 @@ impl<S: Service> TestService<S> {
     {
         let data = tempfile::tempdir().expect("a temporary folder");
         let mut environment = Environment::from_iter(usual_variables(S::NAME, data.path()));
+        let postgres = postgres().await;
+        if let Some(postgres) = &postgres {
+            environment = environment.with("DATABASE_URL", postgres.database().await);
+        }
         for (name, value) in variables {
             let value = value.into().replace("{data}", &data.path().display().to_string());
             environment = environment.with(name, value);
         }
-        let mut service = TestService { environment, data, running: None, service: PhantomData };
+        let mut service =
+            TestService { environment, data, running: None, _postgres: postgres, service: PhantomData };
         service.run().await;
         service
     }
@@ -112,6 +120,18 @@ impl<S: Service> TestService<S> {
     async fn stop_running(&mut self) {
         let running = self.running.take().expect("the service runs");
         assert!(running.stop().await, "{} did not stop by itself", S::NAME);
+    }
+}
+
+/// With `TEST_DATABASE=postgres`, services keep their rows on the PostgreSQL of `TEST_POSTGRES_URL`.
+async fn postgres() -> Option<TemporaryPostgres> {
+    match std::env::var("TEST_DATABASE").ok()?.as_str() {
+        "postgres" => {
+            let postgres = TemporaryPostgres::from_environment().await;
+            Some(postgres.expect("TEST_DATABASE=postgres needs TEST_POSTGRES_URL"))
+        }
+        "" | "sqlite" => None,
+        other => panic!("TEST_DATABASE is `{other}`; use sqlite or postgres"),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Filters as SQL over the JSON of a record. Values and paths are always parameters, never text of the statement.
 //!
-//! This is SQLite's dialect: `json_extract` and `json_type`, `GLOB` where letter case counts and `LIKE` (ASCII only)
-//! where it does not. The adapter for PostgreSQL brings its own.
+//! In SQLite's dialect: `json_extract` and `json_type`, `GLOB` where letter case counts and `LIKE` (ASCII only) where it
+//! does not. In PostgreSQL's: `->`, `->>` and `jsonb_typeof`, `LIKE` and `ILIKE`, all in the collation `C`, which orders
+//! by code point and folds ASCII only, as SQLite does.
 
-use svc_stores::relational::Value;
+use svc_stores::relational::{Dialect, Value};
 
 use crate::domain::{Comparison, Filter, Operand, Operator, Target};
 
@@ -11,12 +12,25 @@ use crate::domain::{Comparison, Filter, Operand, Operator, Target};
 pub(super) struct Conditions {
     sql: String,
     values: Vec<Value>,
+    dialect: Dialect,
+}
+
+/// The expressions for one field of the JSON.
+struct Field {
+    /// The JSON type's name; `NULL` where there is no such field.
+    kind: String,
+    is_number: String,
+    is_text: String,
+    /// The value to compare with a number, where it is one.
+    number: String,
+    /// The value to compare with a text, where it is one.
+    text: String,
 }
 
 impl Conditions {
     /// No conditions yet, behind values that the statement has already.
-    pub(super) fn behind(values: Vec<Value>) -> Self {
-        Self { sql: String::new(), values }
+    pub(super) fn behind(values: Vec<Value>, dialect: Dialect) -> Self {
+        Self { sql: String::new(), values, dialect }
     }
 
     pub(super) fn finish(self) -> (String, Vec<Value>) {
@@ -25,6 +39,9 @@ impl Conditions {
 
     pub(super) fn add(&mut self, filter: &Filter) {
         let condition = match &filter.target {
+            Target::Id if self.dialect == Dialect::Postgres => {
+                self.column("id::text COLLATE \"C\"", &filter.comparison)
+            }
             Target::Id => self.column("id", &filter.comparison),
             Target::CreatedAt => self.column("created_at", &filter.comparison),
             Target::UpdatedAt => self.column("updated_at", &filter.comparison),
@@ -67,92 +84,109 @@ impl Conditions {
         }
     }
 
+    fn expressions(&mut self, path: &[String]) -> Field {
+        match self.dialect {
+            Dialect::Sqlite => {
+                // Each part in quotes: a path can name a field with a dash, and nothing else.
+                let path: String = path.iter().map(|part| format!(".\"{part}\"")).collect();
+                let path = self.bind(format!("${path}"));
+                let value = format!("json_extract(data, {path})");
+                let kind = format!("json_type(data, {path})");
+                Field {
+                    is_number: format!("{kind} IN ('integer', 'real')"),
+                    is_text: format!("{kind} = 'text'"),
+                    number: value.clone(),
+                    text: value,
+                    kind,
+                }
+            }
+            Dialect::Postgres => {
+                let parts: String =
+                    path.iter().map(|part| format!(" -> {}", self.bind(part.as_str()))).collect();
+                let value = format!("(data{parts})");
+                let kind = format!("jsonb_typeof({value})");
+                let is_number = format!("{kind} = 'number'");
+                let text = format!("({value} #>> '{{}}')");
+                Field {
+                    is_text: format!("{kind} = 'string'"),
+                    // Only a CASE keeps the cast from being tried on what is no number.
+                    number: format!("(CASE WHEN {is_number} THEN {text}::float8 END)"),
+                    text: format!("{text} COLLATE \"C\""),
+                    is_number,
+                    kind,
+                }
+            }
+        }
+    }
+
+    fn is_boolean(&self, field: &Field, flag: bool) -> String {
+        match self.dialect {
+            Dialect::Sqlite => format!("{} = '{flag}'", field.kind),
+            Dialect::Postgres => format!("{} = 'boolean' AND {} = '{flag}'", field.kind, field.text),
+        }
+    }
+
     fn field(&mut self, path: &[String], comparison: &Comparison) -> String {
-        // Each part in quotes: a path can name a field with a dash, and nothing else.
-        let path: String = path.iter().map(|part| format!(".\"{part}\"")).collect();
-        let path = self.bind(format!("${path}"));
-        let value = format!("json_extract(data, {path})");
-        let kind = format!("json_type(data, {path})");
-        let is_number = format!("{kind} IN ('integer', 'real')");
-        let is_text = format!("{kind} = 'text'");
+        let field = self.expressions(path);
+        let Field { kind, is_number, is_text, number: as_number, text: as_text } = &field;
         match comparison {
             Comparison::IsNull => format!("{kind} IS NULL OR {kind} = 'null'"),
-            Comparison::IsBoolean(flag) => format!("{kind} = '{flag}'"),
+            Comparison::IsBoolean(flag) => self.is_boolean(&field, *flag),
             Comparison::Like(pattern, sensitive) => {
-                format!("{is_text} AND {}", self.like(&value, pattern, *sensitive))
+                format!("{is_text} AND {}", self.like(as_text, pattern, *sensitive))
             }
             Comparison::Order(operator, operand) => {
                 let symbol = symbol(*operator);
-                match operand {
+                let text = match operand {
                     Operand::Number(number, _) => {
                         let place = self.bind(*number);
-                        format!("{is_number} AND {value} {symbol} {place}")
+                        return format!("{is_number} AND {as_number} {symbol} {place}");
                     }
-                    Operand::Boolean(flag) => {
-                        let place = self.bind(flag.to_string());
-                        format!("{is_text} AND {value} {symbol} {place}")
-                    }
-                    Operand::Time(time) => {
-                        let place = self.bind(time.to_string());
-                        format!("{is_text} AND {value} {symbol} {place}")
-                    }
-                    Operand::Text(text) => {
-                        let place = self.bind(text.as_str());
-                        format!("{is_text} AND {value} {symbol} {place}")
-                    }
-                }
+                    Operand::Boolean(flag) => flag.to_string(),
+                    Operand::Time(time) => time.to_string(),
+                    Operand::Text(text) => text.clone(),
+                };
+                let place = self.bind(text);
+                format!("{is_text} AND {as_text} {symbol} {place}")
             }
             Comparison::Among(operands, wanted) => {
-                let equals: Vec<String> = operands
-                    .iter()
-                    .map(|operand| self.equals(operand, &value, &kind, &is_number, &is_text))
-                    .collect();
+                let equals: Vec<String> =
+                    operands.iter().map(|operand| self.equals(operand, &field)).collect();
                 let any = equals.join(" OR ");
                 if *wanted { any } else { format!("{kind} IS NOT NULL AND {kind} <> 'null' AND NOT ({any})") }
             }
         }
     }
 
-    fn equals(
-        &mut self,
-        operand: &Operand,
-        value: &str,
-        kind: &str,
-        is_number: &str,
-        is_text: &str,
-    ) -> String {
-        match operand {
+    fn equals(&mut self, operand: &Operand, field: &Field) -> String {
+        let Field { is_number, is_text, number: as_number, text: as_text, .. } = field;
+        let (other, text) = match operand {
             Operand::Number(number, text) => {
-                let (number, text) = (self.bind(*number), self.bind(text.as_str()));
-                format!("({is_number} AND {value} = {number}) OR ({is_text} AND {value} = {text})")
+                let number = self.bind(*number);
+                (Some(format!("({is_number} AND {as_number} = {number})")), text.clone())
             }
             Operand::Boolean(flag) => {
-                let text = self.bind(flag.to_string());
-                format!("{kind} = '{flag}' OR ({is_text} AND {value} = {text})")
+                (Some(format!("({})", self.is_boolean(field, *flag))), flag.to_string())
             }
-            Operand::Text(text) => {
-                let text = self.bind(text.as_str());
-                format!("({is_text} AND {value} = {text})")
-            }
-            Operand::Time(time) => {
-                let text = self.bind(time.to_string());
-                format!("({is_text} AND {value} = {text})")
-            }
-        }
+            Operand::Text(text) => (None, text.clone()),
+            Operand::Time(time) => (None, time.to_string()),
+        };
+        let text = self.bind(text);
+        let same_text = format!("({is_text} AND {as_text} = {text})");
+        other.map_or(same_text.clone(), |other| format!("{other} OR {same_text}"))
     }
 
     fn like(&mut self, value: &str, pattern: &str, sensitive: bool) -> String {
-        if sensitive {
+        if sensitive && self.dialect == Dialect::Sqlite {
             // What GLOB takes for more than itself stands in a set of one.
             let escaped = pattern.replace('[', "[[]").replace('?', "[?]");
             let place = self.bind(escaped);
-            format!("{value} GLOB {place}")
-        } else {
-            let escaped =
-                pattern.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('*', "%");
-            let place = self.bind(escaped);
-            format!("{value} LIKE {place} ESCAPE '\\'")
+            return format!("{value} GLOB {place}");
         }
+        let escaped = pattern.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('*', "%");
+        let place = self.bind(escaped);
+        let like = if self.dialect == Dialect::Postgres && !sensitive { "ILIKE" } else { "LIKE" };
+        format!("{value} {like} {place} ESCAPE '\\'")
     }
 }
 

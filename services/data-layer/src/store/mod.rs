@@ -77,7 +77,8 @@ impl Records {
         after: Uuid,
         limit: u32,
     ) -> Result<Vec<Record>> {
-        let mut conditions = Conditions::behind(values![&model.module, &model.name, after]);
+        let mut conditions =
+            Conditions::behind(values![&model.module, &model.name, after], self.database.dialect());
         for filter in filters {
             conditions.add(filter);
         }

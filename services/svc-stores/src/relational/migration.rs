@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{Backend, Value};
+use super::{Backend, Dialect, Value};
 use crate::error::{Result, StoreError};
 
 /// One step of a schema. Write it in the SQL that PostgreSQL and SQLite share; it may hold several statements.
@@ -16,18 +16,34 @@ pub struct Migration {
     pub name: &'static str,
     /// The statements.
     pub sql: &'static str,
+    /// The statements for PostgreSQL, where the two have no common ones.
+    pub postgres: Option<&'static str>,
 }
 
 impl Migration {
     /// A migration, usually with `include_str!("../migrations/0001_wallets.sql")`.
     #[must_use]
     pub const fn new(version: u32, name: &'static str, sql: &'static str) -> Self {
-        Self { version, name, sql }
+        Self { version, name, sql, postgres: None }
+    }
+
+    /// The same migration with statements of its own for PostgreSQL.
+    #[must_use]
+    pub const fn for_postgres(mut self, sql: &'static str) -> Self {
+        self.postgres = Some(sql);
+        self
+    }
+
+    fn statements(&self, dialect: Dialect) -> &'static str {
+        match (dialect, self.postgres) {
+            (Dialect::Postgres, Some(sql)) => sql,
+            _ => self.sql,
+        }
     }
 
     /// A digest that does not change with the line ends of a checkout.
-    fn checksum(&self) -> String {
-        hex::encode(Sha256::digest(self.sql.replace("\r\n", "\n").as_bytes()))
+    fn checksum(&self, dialect: Dialect) -> String {
+        hex::encode(Sha256::digest(self.statements(dialect).replace("\r\n", "\n").as_bytes()))
     }
 }
 
@@ -49,6 +65,7 @@ pub(super) async fn run(backend: &dyn Backend, service: &str, migrations: &[Migr
         }
     }
 
+    let dialect = backend.dialect();
     let mut transaction = backend.begin().await?;
     transaction.script(TABLE).await?;
     transaction.commit().await?;
@@ -59,6 +76,7 @@ pub(super) async fn run(backend: &dyn Backend, service: &str, migrations: &[Migr
         let mut transaction = backend.begin().await?;
         let rows = transaction
             .fetch(
+                None,
                 "SELECT version, name, checksum FROM schema_migrations WHERE service = $1",
                 vec![Value::from(service)],
             )
@@ -79,7 +97,7 @@ pub(super) async fn run(backend: &dyn Backend, service: &str, migrations: &[Migr
                      start a version that is at least as new as the one that wrote it"
                 )));
             };
-            if own.checksum() != *checksum {
+            if own.checksum(dialect) != *checksum {
                 return Err(wrong(format!(
                     "version {version} (`{name}`) was changed after it ran; restore its text and add a new one"
                 )));
@@ -88,7 +106,7 @@ pub(super) async fn run(backend: &dyn Backend, service: &str, migrations: &[Migr
         let Some(next) = migrations.iter().find(|migration| !applied.contains_key(&migration.version)) else {
             return transaction.rollback().await;
         };
-        transaction.script(next.sql).await.map_err(|error| {
+        transaction.script(next.statements(dialect)).await.map_err(|error| {
             wrong(format!(
                 "version {} (`{}`) failed and left nothing behind: {error}",
                 next.version, next.name
@@ -96,13 +114,14 @@ pub(super) async fn run(backend: &dyn Backend, service: &str, migrations: &[Migr
         })?;
         transaction
             .execute(
+                None,
                 "INSERT INTO schema_migrations (service, version, name, checksum, applied_at)
                  VALUES ($1, $2, $3, $4, $5)",
                 vec![
                     Value::from(service),
                     Value::from(next.version),
                     Value::from(next.name),
-                    Value::from(next.checksum()),
+                    Value::from(next.checksum(dialect)),
                     Value::from(jiff::Timestamp::now()),
                 ],
             )

@@ -7,6 +7,8 @@
 //! Statements are written in the SQL that PostgreSQL and SQLite share, with `$1`, `$2`, … as placeholders.
 
 mod migration;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 mod sqlite;
 mod statement;
 mod value;
@@ -30,20 +32,37 @@ use crate::tenant::TenantId;
 use crate::url::{Store, StoreUrl};
 use statement::Shape;
 
-/// What an adapter of a real database has to do. Statements arrive checked, with all of their values.
+/// The SQL that a database speaks, for the few statements that PostgreSQL and SQLite do not share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+/// What an adapter of a real database has to do. The tenant of each statement's door comes with it: a database that
+/// guards its rows by itself is told whose they are. Statements arrive checked, with all of their values.
 #[async_trait]
 pub(crate) trait Backend: Send + Sync + fmt::Debug {
-    async fn fetch(&self, sql: &str, values: Vec<Value>, writes: bool) -> Result<Vec<Row>>;
-    async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64>;
+    async fn fetch(
+        &self,
+        tenant: Option<TenantId>,
+        sql: &str,
+        values: Vec<Value>,
+        writes: bool,
+    ) -> Result<Vec<Row>>;
+    async fn execute(&self, tenant: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<u64>;
     async fn begin(&self) -> Result<Box<dyn BackendTransaction>>;
     async fn close(&self);
+    fn dialect(&self) -> Dialect;
 }
 
 /// An open transaction of an adapter. Dropping it rolls it back.
 #[async_trait]
 pub(crate) trait BackendTransaction: Send {
-    async fn fetch(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>>;
-    async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64>;
+    async fn fetch(&mut self, tenant: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<Vec<Row>>;
+    async fn execute(&mut self, tenant: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<u64>;
     async fn script(&mut self, sql: &str) -> Result<()>;
     async fn commit(self: Box<Self>) -> Result<()>;
     async fn rollback(self: Box<Self>) -> Result<()>;
@@ -66,8 +85,7 @@ impl Database {
     }
 
     pub(crate) async fn connect_as(store: Store, url: &str) -> Result<Self> {
-        let url = StoreUrl::parse(store, url)?;
-        let backend: Arc<dyn Backend> = Arc::new(sqlite::SqliteBackend::open(&url).await?);
+        let backend = open(store, url).await?;
         opened::note(&backend);
         Ok(Self { backend: observe::backend(backend), outbox: Arc::new(Notify::new()) })
     }
@@ -103,7 +121,7 @@ impl Database {
     /// # Errors
     /// Whatever the database says.
     pub async fn check(&self) -> Result<()> {
-        self.backend.fetch("SELECT 1 AS one", Vec::new(), false).await.map(|_| ())
+        self.backend.fetch(None, "SELECT 1 AS one", Vec::new(), false).await.map(|_| ())
     }
 
     /// Closes every connection after the work in flight. Not needed for safety: a crash loses nothing either.
@@ -111,9 +129,23 @@ impl Database {
         self.backend.close().await;
     }
 
+    /// Which SQL this database speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.backend.dialect()
+    }
+
     pub(crate) fn outbox_notify(&self) -> &Notify {
         &self.outbox
     }
+}
+
+async fn open(store: Store, url: &str) -> Result<Arc<dyn Backend>> {
+    #[cfg(feature = "postgres")]
+    if store == Store::Database && postgres::is_for(url) {
+        return Ok(Arc::new(postgres::PostgresBackend::open(url, postgres::Limits::default()).await?));
+    }
+    Ok(Arc::new(sqlite::SqliteBackend::open(&StoreUrl::parse(store, url)?).await?))
 }
 
 /// One of the two doors to a [`Database`]; each call is a statement of its own.
@@ -131,7 +163,7 @@ impl Scope {
     /// schema stands against it.
     pub async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
         let (_, values) = checked(self.tenant, sql, values)?;
-        self.database.backend.execute(sql, values).await
+        self.database.backend.execute(self.tenant, sql, values).await
     }
 
     /// All rows of a statement, which may also be an `INSERT`, `UPDATE` or `DELETE` with `RETURNING`.
@@ -140,7 +172,7 @@ impl Scope {
     /// As [`Scope::execute`].
     pub async fn fetch_all(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let (writes, values) = checked(self.tenant, sql, values)?;
-        self.database.backend.fetch(sql, values, writes).await
+        self.database.backend.fetch(self.tenant, sql, values, writes).await
     }
 
     /// The first row, if there is one.
@@ -192,7 +224,7 @@ impl Transaction {
     /// As [`Scope::execute`].
     pub async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
         let (_, values) = checked(self.tenant, sql, values)?;
-        self.inner.execute(sql, values).await
+        self.inner.execute(self.tenant, sql, values).await
     }
 
     /// As [`Scope::fetch_all`], inside of the transaction.
@@ -201,7 +233,7 @@ impl Transaction {
     /// As [`Scope::execute`].
     pub async fn fetch_all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let (_, values) = checked(self.tenant, sql, values)?;
-        self.inner.fetch(sql, values).await
+        self.inner.fetch(self.tenant, sql, values).await
     }
 
     /// As [`Scope::fetch_optional`], inside of the transaction.
@@ -281,7 +313,7 @@ impl Door<'_> {
     /// As [`Scope::execute`].
     pub async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
         let (_, values) = checked(self.tenant, sql, values)?;
-        self.transaction.inner.execute(sql, values).await
+        self.transaction.inner.execute(self.tenant, sql, values).await
     }
 
     /// As [`Scope::fetch_all`].
@@ -290,7 +322,7 @@ impl Door<'_> {
     /// As [`Scope::execute`].
     pub async fn fetch_all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let (_, values) = checked(self.tenant, sql, values)?;
-        self.transaction.inner.fetch(sql, values).await
+        self.transaction.inner.fetch(self.tenant, sql, values).await
     }
 
     /// As [`Scope::fetch_optional`].

@@ -14,9 +14,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, AssertSqlSafe, Column, Row as _, Sqlite, SqliteConnection, TypeInfo, ValueRef};
 
-use super::{Backend, BackendTransaction, Row, Value};
+use super::{Backend, BackendTransaction, Dialect, Row, Value};
 use crate::error::{ConflictKind, Result, StoreError};
 use crate::files;
+use crate::tenant::TenantId;
 use crate::url::StoreUrl;
 
 const READERS: u32 = 4;
@@ -69,13 +70,19 @@ impl SqliteBackend {
 
 #[async_trait]
 impl Backend for SqliteBackend {
-    async fn fetch(&self, sql: &str, values: Vec<Value>, writes: bool) -> Result<Vec<Row>> {
+    async fn fetch(
+        &self,
+        _: Option<TenantId>,
+        sql: &str,
+        values: Vec<Value>,
+        writes: bool,
+    ) -> Result<Vec<Row>> {
         let pool = if writes { &self.writer } else { &self.readers };
         let mut connection = pool.acquire().await.map_err(|error| translate(sql, error))?;
         fetch(&mut connection, sql, values).await
     }
 
-    async fn execute(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
+    async fn execute(&self, _: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<u64> {
         let mut connection = self.writer.acquire().await.map_err(|error| translate(sql, error))?;
         execute(&mut connection, sql, values).await
     }
@@ -89,6 +96,10 @@ impl Backend for SqliteBackend {
         self.readers.close().await;
         self.writer.close().await;
     }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
 }
 
 /// Dropped without a commit, it is rolled back before the connection is used again.
@@ -96,11 +107,11 @@ struct SqliteTransaction(sqlx::Transaction<'static, Sqlite>);
 
 #[async_trait]
 impl BackendTransaction for SqliteTransaction {
-    async fn fetch(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
+    async fn fetch(&mut self, _: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         fetch(&mut self.0, sql, values).await
     }
 
-    async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
+    async fn execute(&mut self, _: Option<TenantId>, sql: &str, values: Vec<Value>) -> Result<u64> {
         execute(&mut self.0, sql, values).await
     }
 

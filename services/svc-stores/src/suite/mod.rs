@@ -16,6 +16,8 @@ mod embedded;
 mod events;
 mod flags;
 mod objects;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(test)]
 mod real;
 mod relational;
@@ -27,6 +29,8 @@ pub use cache::cache;
 pub use events::events;
 pub use flags::{FLAGS, flags};
 pub use objects::objects;
+#[cfg(feature = "postgres")]
+pub use postgres::TemporaryPostgres;
 pub use relational::relational;
 pub use secrets::secrets;
 pub use tasks::tasks;

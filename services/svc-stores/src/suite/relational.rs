@@ -93,7 +93,7 @@ async fn values_come_back_as_they_went_in(database: Database) {
     scope
         .execute(
             "INSERT INTO kinds (a, b, c, d, e, f, g, h) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            values![true, i64::MIN, 2.0, "Zoë's\n\0", vec![0_u8, 255], id, time, &json],
+            values![true, i64::MIN, 2.0, "Zoë's\n\t", vec![0_u8, 255], id, time, &json],
         )
         .await
         .unwrap();
@@ -101,7 +101,7 @@ async fn values_come_back_as_they_went_in(database: Database) {
     assert!(row.get::<bool>("a").unwrap());
     assert_eq!(row.get::<i64>("b").unwrap(), i64::MIN);
     assert!((row.get::<f64>("c").unwrap() - 2.0).abs() < f64::EPSILON);
-    assert_eq!(row.get::<String>("d").unwrap(), "Zoë's\n\0");
+    assert_eq!(row.get::<String>("d").unwrap(), "Zoë's\n\t");
     assert_eq!(row.get::<Vec<u8>>("e").unwrap(), [0, 255]);
     assert_eq!(row.get::<Uuid>("f").unwrap(), id);
     assert_eq!(row.get::<Timestamp>("g").unwrap(), time);
