@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use http::Uri;
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 use serde_json::Value as Json;
@@ -14,6 +15,29 @@ use crate::digest::sha256;
 /// Where an Engine listens when nothing says where.
 const USUAL: &str = "unix:///var/run/docker.sock";
 
+/// The oldest API that is spoken: that of Docker 20.10.
+const OLDEST: ApiVersion = ApiVersion(1, 41);
+
+/// The newest API that is spoken: that of the client library.
+const NEWEST: ApiVersion = ApiVersion(API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+
+/// A version of the Engine's API, such as 1.41.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ApiVersion(pub usize, pub usize);
+
+impl ApiVersion {
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.trim_start_matches('v').split_once('.')?;
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
 /// Where an Engine is and how it is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -21,6 +45,8 @@ pub struct Address {
     tls: Option<Tls>,
     /// What said so, a few words.
     source: String,
+    /// The version of the API that `DOCKER_API_VERSION` asks for. Without it, one is agreed on.
+    api: Option<ApiVersion>,
 }
 
 /// The certificates that both sides show each other.
@@ -42,6 +68,11 @@ impl Address {
     /// When what says where it is can't be understood, or asks for what is not implemented.
     pub fn find(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, EngineError> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let api = set("DOCKER_API_VERSION").map(|text| asked_version(&text)).transpose()?;
+        Ok(Self { api, ..Self::place(&set)? })
+    }
+
+    fn place(set: &dyn Fn(&str) -> Option<String>) -> Result<Self, EngineError> {
         let home = set("HOME").map(PathBuf::from);
         let configuration =
             set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home.map(|home| home.join(".docker")));
@@ -95,7 +126,9 @@ impl Address {
     fn checked(host: String, tls: Option<Tls>, source: String) -> Result<Self, EngineError> {
         let scheme = host.split("://").next().unwrap_or_default();
         match scheme {
-            "unix" | "tcp" | "http" | "https" if host.contains("://") => Ok(Self { host, tls, source }),
+            "unix" | "tcp" | "http" | "https" if host.contains("://") => {
+                Ok(Self { host, tls, source, api: None })
+            }
             "ssh" => Err(refusal(format!("{source} says `{host}`: an Engine over ssh is not implemented"))
                 .help(
                     "forward its socket: `ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock HOST`, and \
@@ -104,6 +137,38 @@ impl Address {
             _ => Err(refusal(format!("{source} says `{host}`, which is no address of an Engine"))
                 .help("give it as `unix:///path/to/docker.sock` or `tcp://host:port`")),
         }
+    }
+
+    /// A client that speaks a version of the API which both sides know, and that version: the newest, or the one that
+    /// `DOCKER_API_VERSION` asks for. Each request has at most `limit` seconds until it is answered.
+    ///
+    /// # Errors
+    /// When no Engine answers, or it does not speak such a version.
+    pub(crate) async fn connect(&self, limit: u64) -> Result<(Docker, ApiVersion), EngineError> {
+        let docker = self.client(limit)?;
+        let answer = docker.version().await.map_err(|error| unreachable(self, error))?;
+        let spoken = |text: Option<String>| text.as_deref().and_then(ApiVersion::parse);
+        let newest = spoken(answer.api_version).unwrap_or(ApiVersion(0, 0));
+        let oldest = spoken(answer.min_api_version).unwrap_or(newest).max(OLDEST);
+        let api = self.api.unwrap_or_else(|| newest.min(NEWEST));
+        if (oldest..=newest).contains(&api) {
+            return Ok((docker.with_request_modifier(move |request| versioned(request, api)), api));
+        }
+        let refused = match self.api {
+            Some(asked) if newest >= OLDEST => refusal(format!(
+                "DOCKER_API_VERSION asks for API {asked}; with the Docker Engine at `{self}` it can be {oldest} to {newest}"
+            ))
+            .help("unset DOCKER_API_VERSION: the newest version that both sides know is taken"),
+            _ if newest < OLDEST => refusal(format!(
+                "the Docker Engine at `{self}` speaks API {newest}; {OLDEST} (Docker 20.10) is the oldest that is understood"
+            ))
+            .help("bring it up to date, or use `--engine local`"),
+            _ => refusal(format!(
+                "the Docker Engine at `{self}` speaks no API older than {oldest}; {NEWEST} is the newest that is understood"
+            ))
+            .help("bring `kernel` up to date, or use `--engine local`"),
+        };
+        Err(refused)
     }
 
     /// A client that gives each request at most `limit` seconds until it is answered. Asks nothing yet.
@@ -133,6 +198,27 @@ impl Address {
                 .help("DOCKER_CERT_PATH names the folder with `ca.pem`, `cert.pem` and `key.pem`")
         })
     }
+}
+
+/// The request in one version of the API. The client library agrees on a version, and then leaves it out of its paths, so
+/// that an Engine would take each request as of its own newest.
+fn versioned(mut request: BollardRequest, api: ApiVersion) -> BollardRequest {
+    let mut parts = request.uri().clone().into_parts();
+    let path = parts.path_and_query.as_ref().map_or("/", |path| path.as_str());
+    if let Ok(path) = format!("/v{api}{path}").parse() {
+        parts.path_and_query = Some(path);
+    }
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn asked_version(text: &str) -> Result<ApiVersion, EngineError> {
+    ApiVersion::parse(text).ok_or_else(|| {
+        refusal(format!("DOCKER_API_VERSION says `{text}`, which is no version of the Engine's API"))
+            .help("give it as `1.41`, or unset it: the newest version that both sides know is taken")
+    })
 }
 
 /// Nobody answers at an address.
@@ -178,6 +264,17 @@ mod tests {
             ("DOCKER_CERT_PATH", "/certificates"),
         ]);
         assert_eq!(tls.unwrap().tls.unwrap().directory, Path::new("/certificates"));
+    }
+
+    #[test]
+    fn a_version_of_the_api_that_is_none_is_refused() {
+        assert_eq!(find(&[("DOCKER_API_VERSION", "v1.43")]).unwrap().api, Some(ApiVersion(1, 43)));
+        assert_eq!(find(&[("DOCKER_API_VERSION", "")]).unwrap().api, None);
+        for text in ["1", "one.41", "1.41.2"] {
+            let error = find(&[("DOCKER_API_VERSION", text)]).unwrap_err();
+            assert!(error.to_string().contains(text) && error.help.is_some(), "{error}");
+            assert_eq!(error.code, codes::ENDPOINT);
+        }
     }
 
     #[test]

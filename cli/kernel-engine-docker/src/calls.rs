@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use bollard::errors::Error;
 use bollard::models::{
-    ContainerCreateBody, CreateImageInfo, EndpointSettings, NetworkConnectRequest, NetworkCreateRequest,
-    PushImageInfo, VolumeCreateRequest,
+    ContainerCreateBody, CreateImageInfo, EndpointSettings, ErrorDetail, NetworkConnectRequest,
+    NetworkCreateRequest, PushImageInfo, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
@@ -14,7 +15,7 @@ use bollard::query_parameters::{
     UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_full};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use kernel_core::container::{Call, ContainerFile, CreateContainer, HASH_LABEL, IMAGE_LABEL, id_of};
 use kernel_core::exit::ExitCode;
 use kernel_engine::{Context, EngineError};
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
+use crate::address::ApiVersion;
 use crate::digest::sha256;
 use crate::trouble::{is_missing, trouble};
 use crate::{codes, credentials, observe};
@@ -44,8 +46,8 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Calls {
-    pub(crate) fn new(docker: Docker, api: (usize, usize), parallel: Option<usize>) -> Self {
-        let limit = parallel.unwrap_or(if api < (1, 42) { STARTS_OF_OLD } else { STARTS });
+    pub(crate) fn new(docker: Docker, api: ApiVersion, parallel: Option<usize>) -> Self {
+        let limit = parallel.unwrap_or(if api < ApiVersion(1, 42) { STARTS_OF_OLD } else { STARTS });
         Self { docker, creates: Semaphore::new(limit), starts: Semaphore::new(limit) }
     }
 
@@ -139,7 +141,7 @@ impl Calls {
         let Err(error) = self.docker.create_container(Some(options.build()), body).await else {
             return Ok(());
         };
-        if matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) {
+        if matches!(error, Error::DockerResponseServerError { status_code: 409, .. }) {
             self.until_visible(&create.name).await;
         }
         Err(trouble(&what, error))
@@ -225,27 +227,15 @@ pub(crate) async fn pull(
     if let Some(platform) = platform {
         options = options.platform(platform);
     }
-    let mut answers = docker.create_image(Some(options.build()), None, credentials::of(image));
-    let mut last = String::new();
-    while let Some(answer) = answers.next().await {
-        let problem = match answer {
-            Ok(CreateImageInfo { error_detail: Some(detail), .. }) => detail.message.unwrap_or_default(),
-            Ok(info) => {
-                let status = info.status.unwrap_or_default();
-                if status != last {
-                    told(status.clone());
-                    last = status;
-                }
-                continue;
-            }
-            Err(error) => error.to_string(),
-        };
+    let answers = docker.create_image(Some(options.build()), None, credentials::of(image));
+    let answers = answers
+        .map(|answer| answer.map(|CreateImageInfo { status, error_detail, .. }| (status, error_detail)));
+    follow(answers, told).await.map_err(|problem| {
         let message = format!("the image `{image}` is not there and can't be fetched: {problem}");
-        return Err(EngineError::new(codes::NO_IMAGE, ExitCode::Prerequisite, message).help(
+        EngineError::new(codes::NO_IMAGE, ExitCode::Prerequisite, message).help(
             "check its name, the network and `docker login`; an image of this workspace is made by `kernel build`",
-        ));
-    }
-    Ok(())
+        )
+    })
 }
 
 /// Sends an image to the registry that its name says.
@@ -259,25 +249,35 @@ async fn push(
         _ => (image, "latest"),
     };
     let options = PushImageOptionsBuilder::new().tag(tag).build();
-    let mut answers =
-        docker.push_image(name, Some(options), Some(credentials::of(image).unwrap_or_default()));
+    let credentials = Some(credentials::of(image).unwrap_or_default());
+    let answers = docker.push_image(name, Some(options), credentials);
+    let answers =
+        answers.map(|answer| answer.map(|PushImageInfo { status, error_detail, .. }| (status, error_detail)));
+    follow(answers, told).await.map_err(|problem| {
+        let message = format!("the registry does not take the image `{image}`: {problem}");
+        EngineError::new(codes::NOT_PUSHED, ExitCode::Failed, message)
+            .help("check its name, the network and `docker login`; an image that is not there is made by `kernel build`")
+    })
+}
+
+/// Listens until everything is said, and tells each word that is new. Gives what went wrong: the Engine says that in the
+/// middle of an answer that began with success.
+async fn follow(
+    mut answers: impl Stream<Item = Result<(Option<String>, Option<ErrorDetail>), Error>> + Unpin,
+    told: &(dyn Fn(String) + Send + Sync),
+) -> Result<(), String> {
     let mut last = String::new();
     while let Some(answer) = answers.next().await {
-        let problem = match answer {
-            Ok(PushImageInfo { error_detail: Some(detail), .. }) => detail.message.unwrap_or_default(),
-            Ok(info) => {
-                let status = info.status.unwrap_or_default();
+        match answer.map_err(|error| error.to_string())? {
+            (_, Some(detail)) => return Err(detail.message.unwrap_or_default()),
+            (status, None) => {
+                let status = status.unwrap_or_default();
                 if status != last {
                     told(status.clone());
                     last = status;
                 }
-                continue;
             }
-            Err(error) => error.to_string(),
-        };
-        let message = format!("the registry does not take the image `{image}`: {problem}");
-        return Err(EngineError::new(codes::NOT_PUSHED, ExitCode::Failed, message)
-            .help("check its name, the network and `docker login`; an image that is not there is made by `kernel build`"));
+        }
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use kernel_core::plan::{Action, Plan, Step, Subject};
 use kernel_core::unit::{Desired, DesiredKind, Observed};
 use kernel_engine::{Context, Engine, EngineError};
 
-use crate::address::{Address, unreachable};
+use crate::address::{Address, ApiVersion};
 use crate::await_condition::Waiter;
 use crate::calls::Calls;
 use crate::logs::{self, LogRequest};
@@ -26,16 +26,13 @@ use crate::observe::{self, Look};
 use crate::settings::DockerSettings;
 use crate::trouble::{is_missing, trouble};
 use crate::watch::Watch;
-use crate::{calls, codes, examine, foresee, labels, project};
+use crate::{calls, examine, foresee, labels, project};
 
 /// How long one request may take, in seconds. Steps have deadlines of their own.
 const LIMIT: u64 = 60 * 60;
 
-/// The oldest API that is spoken: that of Docker 20.10.
-const OLDEST: (usize, usize) = (1, 41);
-
 /// From here on all networks of a container are named when it is created, and health checks have a start interval.
-const JOINS_AT_CREATE: (usize, usize) = (1, 44);
+const JOINS_AT_CREATE: ApiVersion = ApiVersion(1, 44);
 
 /// How many last lines of a service are shown when it ran out of time.
 const EVIDENCE: usize = 20;
@@ -44,7 +41,7 @@ const EVIDENCE: usize = 20;
 pub struct DockerEngine {
     docker: Docker,
     settings: DockerSettings,
-    api: (usize, usize),
+    api: ApiVersion,
     calls: Calls,
     waiter: Waiter,
     watch: Watch,
@@ -68,24 +65,9 @@ impl DockerEngine {
     /// Speaks to the Engine at `address` for the first time and agrees on a version of its API.
     ///
     /// # Errors
-    /// When it does not answer, or is too old.
+    /// When it does not answer, or speaks no version that is understood.
     pub async fn connect(address: &Address, settings: DockerSettings) -> Result<Self, EngineError> {
-        let docker = address.client(LIMIT)?;
-        let unreachable = |error| unreachable(address, error);
-        let docker = docker.negotiate_version().await.map_err(unreachable)?;
-        let version = docker.version().await.map_err(unreachable)?.api_version.unwrap_or_default();
-        let api = version
-            .split_once('.')
-            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
-            .unwrap_or_default();
-        if api < OLDEST {
-            let message = format!(
-                "the Docker Engine at `{address}` speaks API {version}; {}.{} (Docker 20.10) is the oldest that is understood",
-                OLDEST.0, OLDEST.1
-            );
-            return Err(EngineError::new(codes::ENDPOINT, ExitCode::Prerequisite, message)
-                .help("bring it up to date, or use `--engine local`"));
-        }
+        let (docker, api) = address.connect(LIMIT).await?;
         let project = settings.project.clone();
         Ok(Self {
             calls: Calls::new(docker.clone(), api, settings.parallel),

@@ -85,7 +85,7 @@ impl Images {
         if let DockerStatus::Unavailable { reason } = probe(address).await {
             return Err(no_engine(reason));
         }
-        Ok(Self { docker: address.client(LIMIT)? })
+        Ok(Self { docker: address.connect(LIMIT).await?.0 })
     }
 
     /// The image that goes by a name or an id.

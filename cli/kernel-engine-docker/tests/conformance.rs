@@ -11,9 +11,10 @@ use kernel_core::name::ProjectName;
 use kernel_core::plan::{Action, Subject};
 use kernel_core::unit::{Condition, DesiredItem, DesiredKind};
 use kernel_engine::Engine;
-use kernel_engine_docker::DockerEngine;
+use kernel_engine_docker::{Address, DockerEngine, DockerSettings};
 use kernel_testkit::conformance::{Workbench, run};
 use kernel_testkit::{Behaviour, Sample, name};
+use support::proxy::{Cut, Proxy};
 use support::{Bench, engine_host};
 
 struct DockerBench {
@@ -116,4 +117,46 @@ async fn the_docker_engine_does_what_every_engine_must() {
         })
     };
     run(bench).await;
+}
+
+#[tokio::test]
+async fn every_request_says_which_version_of_the_api_it_is_of() {
+    let Some(host) = engine_host("every_request_says_which_version_of_the_api_it_is_of") else { return };
+    let bench = Bench::new(&host, "services: {}\n").await;
+    let proxy = Proxy::start(&host, Cut::Never);
+    bench.engine_at(&proxy.host).await.observe().await.unwrap();
+    let requests = proxy.requests();
+    let (first, others) = requests.split_first().unwrap();
+    assert_eq!(first, "GET /version", "what the Engine speaks is asked for first");
+    let newest = support::client(&host).version().await.unwrap().api_version.unwrap();
+    let said = format!(" /v{}/", bench.api.as_ref().unwrap_or(&newest));
+    assert!(!others.is_empty() && others.iter().all(|line| line.contains(&said)), "{said}: {others:#?}");
+}
+
+#[tokio::test]
+async fn a_version_of_the_api_that_the_engine_does_not_speak_is_refused() {
+    let Some(host) = engine_host("a_version_of_the_api_that_the_engine_does_not_speak_is_refused") else {
+        return;
+    };
+    let bench = Bench::new(&host, "services: {}\n").await;
+    for version in ["1.40", "1.999"] {
+        let address = Address::find(&|name| match name {
+            "DOCKER_HOST" => Some(host.clone()),
+            "DOCKER_API_VERSION" => Some(version.to_owned()),
+            _ => None,
+        });
+        let settings = DockerSettings {
+            project: bench.name.clone(),
+            config_files: Vec::new(),
+            env_files: Vec::new(),
+            port_offset: 0,
+            parallel: None,
+            memory: None,
+        };
+        let Err(error) = DockerEngine::connect(&address.unwrap(), settings).await else {
+            panic!("{version} was taken");
+        };
+        assert_eq!(error.code, kernel_engine_docker::codes::ENDPOINT);
+        assert!(error.message.contains(version) && error.help.is_some(), "{error}");
+    }
 }

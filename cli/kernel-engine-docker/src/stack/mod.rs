@@ -20,7 +20,7 @@ use kernel_core::diagnostic::Code;
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
-use crate::address::{Address, unreachable};
+use crate::address::Address;
 use crate::labels;
 use crate::trouble::trouble;
 
@@ -185,8 +185,7 @@ impl Stack {
 }
 
 async fn connect(address: &Address) -> Result<Docker, EngineError> {
-    let docker = address.client(LIMIT)?;
-    docker.negotiate_version().await.map_err(|error| unreachable(address, error))
+    Ok(address.connect(LIMIT).await?.0)
 }
 
 fn member(container: ContainerSummary) -> Option<Member> {

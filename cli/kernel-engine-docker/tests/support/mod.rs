@@ -46,6 +46,11 @@ pub fn docker_compose(test: &str) -> Option<PathBuf> {
     program
 }
 
+/// The version of the API that this test binary is about, by its name: 1.41 for `api_1_41`. The others take the newest.
+fn api_version() -> Option<String> {
+    env!("CARGO_CRATE_NAME").strip_prefix("api_").map(|version| version.replace('_', "."))
+}
+
 struct Disk;
 
 impl Files for Disk {
@@ -60,6 +65,9 @@ pub struct Bench {
     pub name: ProjectName,
     pub host: String,
     pub image: String,
+    /// What `DOCKER_API_VERSION` says to us. docker compose 2.40 names all networks at once also where it is told of an API
+    /// that can't: it always speaks the Engine's own.
+    pub api: Option<String>,
 }
 
 impl Bench {
@@ -67,7 +75,9 @@ impl Bench {
     pub async fn new(host: &str, compose: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = ProjectName::new(format!("kernel-test-{}-{count}", std::process::id())).unwrap();
+        // A binary of several suites has this module several times.
+        let suite = module_path!().rsplit("::").nth(1).unwrap();
+        let name = ProjectName::new(format!("kernel-test-{suite}-{}-{count}", std::process::id())).unwrap();
         let docker = client(host);
         let filters = std::collections::HashMap::from([("reference", vec!["kernel-testbed/base"])]);
         let images = docker
@@ -75,8 +85,13 @@ impl Bench {
             .await
             .unwrap();
         let image = images.iter().flat_map(|image| &image.repo_tags).next().expect("an image of the testbed");
-        let bench =
-            Self { folder: tempfile::tempdir().unwrap(), name, host: host.to_owned(), image: image.clone() };
+        let bench = Self {
+            folder: tempfile::tempdir().unwrap(),
+            name,
+            host: host.to_owned(),
+            image: image.clone(),
+            api: api_version(),
+        };
         bench.write(compose);
         bench
     }
@@ -113,7 +128,12 @@ impl Bench {
     }
 
     pub async fn engine_at(&self, host: &str) -> DockerEngine {
-        let address = Address::find(&|name| (name == "DOCKER_HOST").then(|| host.to_owned())).unwrap();
+        let address = Address::find(&|name| match name {
+            "DOCKER_HOST" => Some(host.to_owned()),
+            "DOCKER_API_VERSION" => self.api.clone(),
+            _ => None,
+        });
+        let address = address.unwrap();
         let settings = DockerSettings {
             project: self.name.clone(),
             config_files: vec![self.path("compose.yaml").to_str().unwrap().to_owned()],

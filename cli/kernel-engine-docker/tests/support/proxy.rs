@@ -56,6 +56,11 @@ impl Proxy {
         self.state.lock().unwrap().seen.iter().filter(|line| is_change(line)).cloned().collect()
     }
 
+    /// Every request.
+    pub fn requests(&self) -> Vec<String> {
+        self.state.lock().unwrap().seen.clone()
+    }
+
     /// Whether the wire was cut.
     pub fn was_cut(&self) -> bool {
         self.state.lock().unwrap().dead
