@@ -314,21 +314,25 @@ fn explain(loss: &Loss, timeline: &[Happening]) -> Fault {
     let milliseconds = |happening: &Happening| happening.at.duration_since(loss.at).as_millis();
     let near = timeline.iter().filter(|happening| milliseconds(happening).abs() <= NEAR_MS);
     let lines = near.map(|happening| format!("{:+} ms: {happening}", milliseconds(happening))).collect();
+    let before = |one: &&Happening| (-NEAR_MS..=0).contains(&milliseconds(one));
+    let added = || timeline.iter().filter(|one| one.what == What::Added).filter(before);
     // A pod that had begun to end when requests still went to it, or had until just now.
-    let began = timeline.iter().filter(|one| one.what == What::BeganToEnd && milliseconds(one) < 0);
-    let mut ending = began.filter(|began| {
-        let removed = |one: &&Happening| one.pod == began.pod && one.what == What::Removed;
-        timeline.iter().find(removed).is_none_or(|removed| milliseconds(removed) >= -PROXY_MS)
-    });
-    let help = match ending.next_back() {
-        Some(ending) => format!(
+    let mut ending =
+        timeline.iter().filter(|one| one.what == What::BeganToEnd).filter(before).filter(|began| {
+            let removed = |one: &&Happening| one.pod == began.pod && one.what == What::Removed;
+            timeline.iter().find(removed).is_none_or(|removed| milliseconds(removed) >= -PROXY_MS)
+        });
+    // Whoever is not asked is the likelier one: its first requests find nobody, and it is not known when that ends.
+    let unasked = added().rfind(|one| one.unasked);
+    let help = match (unasked, ending.next_back()) {
+        (None, Some(ending)) => format!(
             "pod {} ended while requests still went to it: give it a preStop of some seconds, and let its program \
              finish what it has begun",
             ending.pod
         ),
-        None => {
-            let mut added = timeline.iter().filter(|one| one.what == What::Added && milliseconds(one) < 0);
-            let pod = added.next_back().map_or_else(String::new, |one| format!(" {}", one.pod));
+        (unasked, _) => {
+            let pod = unasked.or_else(|| added().next_back());
+            let pod = pod.map_or_else(String::new, |one| format!(" {}", one.pod));
             format!(
                 "requests went to a pod{pod} that could not answer yet: give it a readiness probe that says so"
             )

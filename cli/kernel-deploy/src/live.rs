@@ -80,6 +80,8 @@ pub struct Happening {
     pub pod: String,
     /// What.
     pub what: What,
+    /// Requests go to it although nobody asks it whether it can answer: it has no readiness probe.
+    pub unasked: bool,
 }
 
 /// What happens to a pod.
@@ -361,7 +363,22 @@ impl Seen {
             _ => {}
         }
         let at = Timestamp::now();
-        self.timeline.extend(said.into_iter().map(|(pod, what)| Happening { at, pod, what }));
+        for (pod, what) in said {
+            let unasked = what == What::Added && self.is_unasked(name, &pod);
+            self.timeline.push(Happening { at, pod, what, unasked });
+        }
+    }
+
+    /// Whether a pod beside this object has a container without a readiness probe.
+    fn is_unasked(&self, beside: &ObjectName, pod: &str) -> bool {
+        let name = ObjectName {
+            group: String::new(),
+            kind: "Pod".to_owned(),
+            namespace: beside.namespace.clone(),
+            name: pod.to_owned(),
+        };
+        let containers = self.objects.get(&name).and_then(|pod| pod.pointer("/spec/containers")?.as_array());
+        containers.into_iter().flatten().any(|container| container.get("readinessProbe").is_none())
     }
 
     /// The pods of a workload that are of its newest version.
