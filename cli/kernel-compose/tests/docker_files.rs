@@ -292,7 +292,7 @@ fn every_version_is_a_pin_and_every_pin_is_used() {
     let mut sources = Sources::default();
     let mut files = Vec::new();
     let mut paths = vec!["rust-toolchain.toml".to_owned(), "Cargo.toml".to_owned(), ".ci/run".to_owned()];
-    for folder in ["docker", "docker/feature-flags", "tests/testbed/src/kubernetes"] {
+    for folder in ["docker", "docker/feature-flags", "templates/k8s", "tests/testbed/src/kubernetes"] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
         paths.extend(
             entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy())),
