@@ -16,7 +16,6 @@ use serde_json::json;
 use support::{Platform, build_folder, describe, root};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow: builds a copy of the workspace; `.ci/run` runs it"]
 async fn a_new_service_builds_passes_its_tests_and_smoke() {
     let workspace = copy();
     let platform = Platform::in_workspace("scaffold", &workspace);

@@ -69,6 +69,16 @@ pub struct Question {
     pub to: Option<Timestamp>,
 }
 
+impl Question {
+    /// What every adapter refuses alike.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.measures.is_empty() {
+            return Err(StoreError::invalid("question", "needs at least one measure"));
+        }
+        Ok(())
+    }
+}
+
 /// The analytics port.
 #[async_trait]
 pub trait Analytics: Send + Sync + fmt::Debug {
@@ -135,9 +145,7 @@ impl Analytics for FactTable {
         table: &str,
         question: &Question,
     ) -> Result<Vec<Map<String, Json>>> {
-        if question.measures.is_empty() {
-            return Err(StoreError::invalid("question", "needs at least one measure"));
-        }
+        question.check()?;
         let mut columns = Vec::new();
         for field in &question.group_by {
             columns.push(format!("{} AS \"{field}\"", extracted(field)?));

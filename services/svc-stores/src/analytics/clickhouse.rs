@@ -246,9 +246,7 @@ impl Analytics for ClickHouse {
         table: &str,
         question: &Question,
     ) -> Result<Vec<Map<String, Json>>> {
-        if question.measures.is_empty() {
-            return Err(StoreError::invalid("question", "needs at least one measure"));
-        }
+        question.check()?;
         let statement = statement(tenant, table, question)?;
         self.make_table().await?;
         let attempted = "ask a question about facts";
