@@ -1,13 +1,14 @@
 //! Who listens on which port of this machine, by reading `/proc`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
 use kernel_core::scope::ScopeId;
 use kernel_engine::EngineError;
+use tokio::net::TcpSocket;
 
 use crate::codes;
 use crate::processes;
@@ -21,14 +22,18 @@ pub(crate) fn check(wanted: &[(ServiceName, u16)], scope: &ScopeId) -> Result<()
     if wanted.is_empty() {
         return Ok(());
     }
+    // In this order: whoever began to listen before the port was tried is in the tables that are read after it.
+    let bindable: Vec<bool> = wanted.iter().map(|(_, port)| can_bind(*port)).collect();
     let sockets = sockets();
     let wanted: Vec<Wanted<'_>> = wanted
         .iter()
-        .map(|(service, port)| {
+        .zip(bindable)
+        .map(|((service, port), bindable)| {
             let all = sockets.get(port).map(Vec::as_slice).unwrap_or_default();
             let listening: Vec<u64> = all.iter().filter(|it| it.listens).map(|it| it.inode).collect();
-            // Without a listener, an outgoing connection may have been given the port.
-            let outgoing = listening.is_empty() && !can_bind(*port);
+            // Without a listener, an outgoing connection may have been given the port. One that is gone by now
+            // is no obstacle.
+            let outgoing = listening.is_empty() && !bindable && !can_bind(*port);
             let used: Vec<u64> = if outgoing { all.iter().map(|it| it.inode).collect() } else { listening };
             Wanted { service, port: *port, used, outgoing }
         })
@@ -81,9 +86,18 @@ fn error(taken: Vec<String>) -> EngineError {
         .help("end who holds them, or move the whole platform with `--port-offset 10000`")
 }
 
-/// Whether 127.0.0.1 has the port free. Sees listeners of other network namespaces' proxies and of other users too.
+/// Whether 127.0.0.1 has the port free for a listener.
 fn can_bind(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    bind(port).is_ok()
+}
+
+/// A socket that is bound and does not listen, so that two who look at once are not in each other's way: sockets
+/// that allow the reuse of their address conflict only with one that listens (`man 7 socket`).
+fn bind(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(socket)
 }
 
 /// One socket that has a port.
@@ -146,7 +160,7 @@ fn owners(inodes: &BTreeSet<u64>) -> BTreeMap<u64, Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv6Addr, TcpListener};
 
     use kernel_core::name::ProjectName;
 
@@ -197,10 +211,21 @@ mod tests {
     }
 
     #[test]
-    fn a_free_port_is_no_obstacle() {
-        // Below the range of outgoing connections, which come and go in every test.
-        let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-        let port = (first..).find(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok()).unwrap();
+    fn two_who_look_at_once_are_not_in_each_others_way() {
+        let port = free_port(20_000);
+        let _looks = bind(port).unwrap();
         check(&[(ServiceName::new("iam").unwrap(), port)], &scope()).unwrap();
+    }
+
+    #[test]
+    fn a_free_port_is_no_obstacle() {
+        check(&[(ServiceName::new("iam").unwrap(), free_port(26_000))], &scope()).unwrap();
+    }
+
+    /// Below the range of outgoing connections, which come and go in every test.
+    fn free_port(from: u16) -> u16 {
+        let first = from + u16::try_from(std::process::id() % 5_000).unwrap();
+        let mut ports = (first..).filter(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
+        ports.next().unwrap()
     }
 }
