@@ -32,6 +32,14 @@ pub struct PlanOptions {
     pub keep: BTreeSet<ServiceName>,
     /// When units are replaced.
     pub replace: Replace,
+    /// Units that are replaced although nothing about them changed, whatever `replace` says.
+    pub replaced: BTreeSet<ServiceName>,
+    /// A container that replaces another gets new volumes where those have no name. The old ones stay, with nobody.
+    pub renew_volumes: bool,
+    /// Start units. Without it containers are only made, and nothing that has ended or is frozen goes on.
+    pub start: bool,
+    /// When nothing is wanted: only these units, and what nobody else uses. `None`: all of the project.
+    pub only: Option<BTreeSet<ServiceName>>,
     /// How long each kind of step may take.
     pub deadlines: Deadlines,
     /// The time between asking a unit to end and ending it, in place of its own: `--timeout`.
@@ -50,6 +58,18 @@ pub enum Replace {
     Never,
 }
 
+impl PlanOptions {
+    /// When this unit is replaced.
+    fn replace(&self, unit: &ServiceName) -> Replace {
+        if self.replaced.contains(unit) { Replace::Always } else { self.replace }
+    }
+
+    /// Whether a unit stays although nothing is wanted.
+    fn spares(&self, unit: &ServiceName) -> bool {
+        self.only.as_ref().is_some_and(|only| !only.contains(unit))
+    }
+}
+
 impl Default for PlanOptions {
     fn default() -> Self {
         Self {
@@ -59,6 +79,10 @@ impl Default for PlanOptions {
             wait: true,
             keep: BTreeSet::new(),
             replace: Replace::Changed,
+            replaced: BTreeSet::new(),
+            renew_volumes: false,
+            start: true,
+            only: None,
             deadlines: Deadlines::default(),
             grace: None,
         }
@@ -170,7 +194,7 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &PlanOptions) -> Re
         planner.plan_start(item, verdict);
     }
     planner.name_replacements();
-    if desired.items.is_empty() {
+    if desired.items.is_empty() && options.only.is_none() {
         planner.plan_removal_of_project(desired, observed);
     }
     Ok(Plan { schema: Plan::SCHEMA, project: desired.project.clone(), steps: planner.steps })
@@ -242,10 +266,11 @@ impl<'a> Planner<'a> {
         }
         let parts =
             found.fingerprint.as_ref().map_or_else(Vec::new, |old| old.differences(&process.fingerprint));
-        if !parts.is_empty() && self.options.replace != Replace::Never {
+        let replace = self.options.replace(&item.name);
+        if !parts.is_empty() && replace != Replace::Never {
             return again(Cause::Changed { parts });
         }
-        if self.options.restart.contains(&item.name) || self.options.replace == Replace::Always {
+        if self.options.restart.contains(&item.name) || replace == Replace::Always {
             return again(Cause::Requested);
         }
         match found.state {
@@ -332,14 +357,15 @@ impl<'a> Planner<'a> {
         let mut forgotten = Vec::new();
         if nothing_wanted || self.options.remove_orphans {
             for (name, found) in &self.found {
-                if self.wanted.contains_key(name) || self.options.keep.contains(*name) {
+                let kept = self.options.keep.contains(*name) || self.options.spares(name);
+                if self.wanted.contains_key(name) || kept {
                     continue;
                 }
                 if found.state.is_alive() {
                     let left = found.state == UnitState::Leftover;
                     causes.insert(name, (if left { Cause::LeftOver } else { Cause::NotWanted }, false));
                 }
-                if !nothing_wanted {
+                if !nothing_wanted || self.options.only.is_some() {
                     forgotten.push(*name);
                 }
             }

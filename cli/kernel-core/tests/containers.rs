@@ -335,6 +335,104 @@ fn replacing_can_be_forced_and_forbidden() {
 }
 
 #[test]
+fn some_are_replaced_although_nothing_changed() {
+    let desired = project(vec![service("web", 1, &[("db", Condition::Healthy)]), service("db", 1, &[])], "1");
+    let mut playground = Playground::new();
+    let up = playground.plan(&desired, &PlanOptions::default());
+    playground.carry_out(&up);
+    let options = PlanOptions { replaced: BTreeSet::from([name("db")]), ..PlanOptions::default() };
+    let plan = playground.plan(&desired, &options);
+    assert!(plan.steps.iter().all(|step| step.subject.service() == Some(&name("db"))), "{plan}");
+    assert!(plan.to_string().contains("create container"), "{plan}");
+    // Also where nothing else is replaced.
+    let never = PlanOptions { replace: Replace::Never, ..options };
+    assert_eq!(playground.plan(&desired, &never).to_string(), plan.to_string());
+}
+
+#[test]
+fn volumes_without_a_name_are_renewed_when_asked() {
+    let desired = |version| project(vec![service("db", version, &[])], "1");
+    let mut playground = Playground::new();
+    let up = playground.plan(&desired(1), &PlanOptions::default());
+    playground.carry_out(&up);
+    let volume = playground.world.containers[0].volumes.clone();
+    let options = PlanOptions { renew_volumes: true, ..PlanOptions::default() };
+    let renew = playground.plan(&desired(2), &options);
+    playground.carry_out(&renew);
+    assert_eq!(playground.names(), BTreeSet::from(["p-db-1"]));
+    assert_ne!(playground.world.containers[0].volumes, volume);
+    assert!(playground.plan(&desired(2), &options).is_empty());
+}
+
+#[test]
+fn containers_can_be_made_without_a_start() {
+    let started = [("db", Condition::Started)];
+    let desired = |version| {
+        let mut web = service("web", 1, &started);
+        container(&mut web).follows.insert(name("db"));
+        project(vec![web, service("db", version, &[])], "1")
+    };
+    let mut playground = Playground::new();
+    let options = PlanOptions { start: false, ..PlanOptions::default() };
+    let create = playground.plan(&desired(1), &options);
+    playground.carry_out(&create);
+    assert_eq!(playground.names(), BTreeSet::from(["p-db-1", "p-web-1"]));
+    let states = |playground: &Playground| -> Vec<ContainerState> {
+        playground.world.containers.iter().map(|found| found.state).collect()
+    };
+    assert_eq!(states(&playground), [ContainerState::Created; 2], "{create}");
+    assert!(playground.plan(&desired(1), &options).is_empty());
+    let up = playground.plan(&desired(1), &PlanOptions::default());
+    playground.carry_out(&up);
+    assert_eq!(states(&playground), [ContainerState::Ready; 2], "{up}");
+    // What runs and did not change goes on.
+    let replace = playground.plan(&desired(2), &options);
+    playground.carry_out(&replace);
+    let state = |text: &str| {
+        playground.world.containers.iter().find(|found| found.service == name(text)).unwrap().state
+    };
+    assert_eq!((state("web"), state("db")), (ContainerState::Ready, ContainerState::Created), "{replace}");
+}
+
+#[test]
+fn only_some_are_taken_down_with_what_nobody_else_uses() {
+    let mut web = service("web", 1, &[]);
+    container(&mut web).networks[0].network = "p_front".to_owned();
+    let mut desired = project(vec![web, service("db", 1, &[])], "1");
+    let mut front = desired.networks[0].clone();
+    (front.key, front.name) = ("default".to_owned(), "p_front".to_owned());
+    desired.networks.push(front);
+    let mut start = Playground::new();
+    let up = start.plan(&desired, &PlanOptions::default());
+    start.carry_out(&up);
+    start.world.volumes =
+        ["p_data", "p_other"].map(|name| FoundVolume { name: name.to_owned(), ours: true }).into();
+    let data = FoundMount { name: "p_data".to_owned(), target: "/data".to_owned(), read_only: false };
+    start.find("p-db-1").volumes.push(data);
+
+    let nothing = Desired::nothing(ProjectName::new("p").unwrap());
+    let only = |text: &str| PlanOptions {
+        only: Some(BTreeSet::from([name(text)])),
+        remove_data: true,
+        ..PlanOptions::default()
+    };
+    let left = |text: &str| {
+        let mut playground = start.clone();
+        let down = playground.plan(&nothing, &only(text));
+        playground.carry_out(&down);
+        assert!(playground.plan(&nothing, &only(text)).is_empty(), "{down}");
+        let World { containers, networks, volumes, .. } = playground.world;
+        let containers = containers.into_iter().map(|found| found.name);
+        let all = containers.chain(networks.into_iter().map(|found| found.name));
+        all.chain(volumes.into_iter().map(|found| found.name)).collect::<BTreeSet<String>>()
+    };
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    assert_eq!(left("web"), set(&["p-db-1", "p_default", "p_data", "p_other"]));
+    assert_eq!(left("db"), set(&["p-web-1", "p_front", "p_other"]));
+    assert_eq!(left("nothing"), set(&["p-web-1", "p-db-1", "p_default", "p_front", "p_data", "p_other"]));
+}
+
+#[test]
 fn creating_waits_for_nobody_and_starting_for_health() {
     let healthy = [("db", Condition::Healthy)];
     let desired = project(vec![service("web", 1, &healthy), service("db", 1, &[])], "1");

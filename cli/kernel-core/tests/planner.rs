@@ -184,6 +184,18 @@ fn planning_for_nothing_ends_dependents_first() {
 }
 
 #[test]
+fn only_some_units_are_taken_down() {
+    let nothing = project(Vec::new());
+    let only = PlanOptions { only: Some(BTreeSet::from([name("gateway")])), ..PlanOptions::default() };
+    assert_snapshot!(plan(&nothing, &running(), &only).unwrap(), @r"
+    [] -> #1 service gateway: stop, not wanted
+    [1] -> #2 service gateway: remove, not wanted
+    ");
+    let unknown = PlanOptions { only: Some(BTreeSet::from([name("other")])), ..PlanOptions::default() };
+    assert!(plan(&nothing, &running(), &unknown).unwrap().is_empty());
+}
+
+#[test]
 fn an_orphan_stays_unless_its_removal_was_asked_for() {
     let mut observed = running();
     observed.items.push(found("old", UnitState::Ready, &["iam"]));

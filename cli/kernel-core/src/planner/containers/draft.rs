@@ -255,6 +255,9 @@ impl<'a> Planner<'a> {
 
     /// Volumes without a name go over to the container that replaces theirs.
     fn inherited(&self, container: &DesiredContainer, found: Option<&FoundContainer>) -> Vec<Json> {
+        if self.options.renew_volumes {
+            return Vec::new();
+        }
         let by_image = self.world.images.get(&container.image).map(|image| &image.volumes);
         let wanted = |target: &String| {
             container.anonymous.contains(target) || by_image.is_some_and(|by_image| by_image.contains(target))
@@ -333,9 +336,14 @@ impl<'a> Planner<'a> {
         removed
     }
 
-    /// When nothing is wanted: networks, and volumes when asked to.
+    /// When nothing is wanted: networks, and volumes when asked to; but for those of containers that stay.
     fn draft_rest(&mut self, removed: &[usize]) {
+        let (staying, going): (Vec<&FoundContainer>, Vec<&FoundContainer>) =
+            self.world.containers.iter().partition(|found| self.options.spares(&found.service));
         for network in self.world.networks.iter().filter(|network| network.ours) {
+            if staying.iter().any(|found| found.networks.contains_key(&network.name)) {
+                continue;
+            }
             let call = Call::RemoveNetwork { id: network.id.clone() };
             let subject = Subject::Network(network.name.clone());
             self.add(subject, call, Cause::NotWanted, removed.to_vec(), self.call_deadline());
@@ -343,8 +351,17 @@ impl<'a> Planner<'a> {
         if !self.options.remove_data {
             return;
         }
+        let mounts =
+            |found: &&FoundContainer, name: &String| found.volumes.iter().any(|mount| mount.name == *name);
+        // The data of a service that stays is not touched, also where the service has no container now.
+        let goes = |name: &&String| {
+            self.options.only.is_none()
+                || (going.iter().any(|found| mounts(found, name))
+                    && !staying.iter().any(|found| mounts(found, name)))
+        };
         let named = self.world.volumes.iter().filter(|volume| volume.ours).map(|volume| &volume.name);
-        let mounted = self.world.containers.iter().flat_map(|found| &found.volumes);
+        let named = named.filter(goes);
+        let mounted = going.iter().flat_map(|found| &found.volumes);
         let anonymous = mounted.filter(|mount| mount.is_anonymous()).map(|mount| &mount.name);
         let all: BTreeSet<&String> = named.chain(anonymous).collect();
         for name in all {
@@ -383,6 +400,9 @@ impl<'a> Planner<'a> {
                 }
                 before.extend(self.draft_missing_connections(wanted, found, &subject));
                 before.extend(self.stops.get(found.id.as_str()).filter(|_| member.again));
+            }
+            if !self.options.start {
+                continue;
             }
             busy |= member.unfinished || member.start.is_some();
             let container = member.name.clone();

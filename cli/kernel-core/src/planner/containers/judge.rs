@@ -194,7 +194,7 @@ impl<'a> Planner<'a> {
         if found.state == ContainerState::Dead {
             return Some(Cause::NotFound);
         }
-        match self.options.replace {
+        match self.options.replace(&wanted.item.name) {
             Replace::Never => return None,
             Replace::Always => return Some(Cause::Requested),
             Replace::Changed => {}
@@ -260,7 +260,9 @@ impl<'a> Planner<'a> {
                 .get(service)
                 .is_some_and(|members| members.iter().any(|member| member.is_replaced() || member.again))
         };
-        let Some(service) = wanted.container.follows.iter().find(moved) else { return };
+        let Some(service) = wanted.container.follows.iter().find(moved).filter(|_| self.options.start) else {
+            return;
+        };
         for member in members.iter_mut().filter(|member| member.create.is_none() && member.start.is_none()) {
             if member.found.is_some_and(|found| found.state.is_alive()) {
                 member.start = Some(Cause::Follows { service: service.clone() });
@@ -275,7 +277,8 @@ impl<'a> Planner<'a> {
             let orphan = !self.desired.items.iter().any(|item| item.name == found.service)
                 && !self.options.keep.contains(&found.service);
             let left_over = found.one_off && !found.state.is_alive();
-            if nothing_wanted || (self.options.remove_orphans && (orphan || left_over)) {
+            let unwanted = nothing_wanted && !self.options.spares(&found.service);
+            if unwanted || (self.options.remove_orphans && (orphan || left_over)) {
                 self.unwanted.push((found, Cause::NotWanted));
             }
         }
