@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -47,15 +48,15 @@ struct Stack {
 
 impl Stack {
     /// `None`, and told, when there is no Engine.
-    fn new(test: &str) -> Option<Self> {
+    fn new(test: &str, label: &str) -> Option<Self> {
         if std::env::var_os("DOCKER_HOST").is_none() {
             // Straight to the terminal: what a test that passes prints is shown to nobody.
             let text = format!("left out: {test}: DOCKER_HOST is not set\n");
             let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
             return None;
         }
-        let stack =
-            Self { folder: tempfile::tempdir().unwrap(), name: format!("e2e-watch-{}", std::process::id()) };
+        let name = format!("e2e-{label}-{}", std::process::id());
+        let stack = Self { folder: tempfile::tempdir().unwrap(), name };
         stack.write("compose.yaml", &COMPOSE.replace("NAME", &stack.name));
         for (path, text) in [("src/one", "1"), ("page", "first"), ("conf", "a"), ("hook/text", "x")] {
             stack.write(path, text);
@@ -88,6 +89,19 @@ impl Stack {
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
+    /// The image of the container by its id.
+    fn image(&self) -> String {
+        let output = self.command(&["images", "-o", "json"]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["images"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Whether the Engine has an image. `docker` itself is no part of the tests' machine.
+    fn has_image(&self, id: &str) -> bool {
+        // That it is not there is told with its name, too.
+        engine("GET", &format!("images/{id}/json")).contains("RepoTags")
+    }
+
     /// Waits until a path in the container is as it should be.
     fn wait(&self, path: &str, expected: Option<&str>, watching: &mut Watching) {
         let start = Instant::now();
@@ -109,13 +123,18 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         drop(self.command(&["down", "--volumes"]).output());
-        if let Some(engine) = std::env::var("DOCKER_HOST").ok().filter(|host| host.starts_with("unix://")) {
-            // The image is of this test alone.
-            let request = format!("http://engine/images/{}-web?force=1", self.name);
-            let socket = engine.trim_start_matches("unix://").to_owned();
-            drop(Command::new("curl").args(["-sX", "DELETE", "--unix-socket", &socket, &request]).output());
-        }
+        // The image is of this test alone.
+        engine("DELETE", &format!("images/{}-web?force=1", self.name));
     }
+}
+
+/// What the Engine answers, where it is on a socket of this machine.
+fn engine(method: &str, path: &str) -> String {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let Some(socket) = host.strip_prefix("unix://") else { return String::new() };
+    let request = format!("http://engine/{path}");
+    let output = Command::new("curl").args(["-sX", method, "--unix-socket", socket, &request]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 /// A `kernel watch` that goes on, and what it says.
@@ -126,8 +145,8 @@ struct Watching {
 }
 
 impl Watching {
-    fn start(stack: &Stack) -> Self {
-        let mut command = stack.command(&["watch"]);
+    fn start(stack: &Stack, arguments: &[&str]) -> Self {
+        let mut command = stack.command(arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, told) = channel();
@@ -162,8 +181,8 @@ impl Drop for Watching {
 
 #[test]
 fn what_changes_here_arrives_in_the_container() {
-    let Some(stack) = Stack::new("what_changes_here_arrives_in_the_container") else { return };
-    let mut watching = Watching::start(&stack);
+    let Some(stack) = Stack::new("what_changes_here_arrives_in_the_container", "watch") else { return };
+    let mut watching = Watching::start(&stack, &["watch"]);
     watching.says("watching for web");
     assert_eq!(stack.read("/app/one").as_deref(), Some("1"), "everything is there before anything changes");
 
@@ -187,8 +206,16 @@ fn what_changes_here_arrives_in_the_container() {
     stack.write("conf", "b");
     stack.wait("/starts", Some("b"), &mut watching);
 
+    let image = stack.image();
+    assert!(stack.has_image(&image), "{image}");
     stack.write("page", "second");
     stack.wait("/page", Some("second"), &mut watching);
+    // What the name was taken from is of no use any more.
+    let start = Instant::now();
+    while stack.has_image(&image) {
+        watching.lives();
+        assert!(start.elapsed() < PATIENCE, "{image} is still there: {:?}", watching.heard);
+    }
     // The container is another one, and is watched all the same.
     stack.write("src/four", "4");
     stack.wait("/app/four", Some("4"), &mut watching);
@@ -196,4 +223,18 @@ fn what_changes_here_arrives_in_the_container() {
     let pid = Pid::from_child(&watching.child);
     kill_process(pid, Signal::INT).unwrap();
     assert!(watching.child.wait().unwrap().success(), "Ctrl-C is its good end");
+}
+
+#[test]
+fn up_goes_on_with_watching() {
+    let Some(stack) = Stack::new("up_goes_on_with_watching", "up-watch") else { return };
+    let mut watching = Watching::start(&stack, &["up", "--watch", "web"]);
+    watching.says("watching for web");
+    stack.write("src/two", "2");
+    stack.wait("/app/two", Some("2"), &mut watching);
+    kill_process(Pid::from_child(&watching.child), Signal::INT).unwrap();
+    assert!(watching.child.wait().unwrap().success(), "Ctrl-C is its good end");
+    assert_eq!(stack.read("/app/two").as_deref(), Some("2"), "what was started goes on");
+    let output = stack.command(&["up", "--watch", "--detach"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -37,6 +37,7 @@ mod template;
 mod validate;
 pub mod yaml;
 
+pub use dotenv::{Entry as EnvEntry, Values as EnvValues, parse as env_file};
 pub use hash::{network_hash, printed_service_hash, service_hash, volume_hash};
 pub use load::{generated_variables, load, load_with, templates, variables};
 pub use parse::parse as documents;

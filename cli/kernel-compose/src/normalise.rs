@@ -7,7 +7,7 @@
 mod list;
 mod mount;
 pub mod path;
-mod port;
+pub(crate) mod port;
 mod scalar;
 pub mod units;
 mod value;

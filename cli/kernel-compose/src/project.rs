@@ -59,6 +59,13 @@ impl Project {
         format!("{}{}{service}", self.name, self.separator)
     }
 
+    /// The image of a service by its name: what the file says, or what it is called when it is built.
+    #[must_use]
+    pub fn image_name(&self, service: &str) -> String {
+        let named = self.services.get(service).and_then(|service| service.image.clone());
+        named.unwrap_or_else(|| self.image_of(service))
+    }
+
     /// All profiles that a service names, whether it is active or not.
     #[must_use]
     pub fn profiles(&self) -> BTreeSet<String> {

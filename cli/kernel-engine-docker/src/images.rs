@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 
+use bollard::errors::Error;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{
-    BuildImageOptionsBuilder, BuilderVersion, ImportImageOptionsBuilder, TagImageOptionsBuilder,
+    BuildImageOptionsBuilder, BuilderVersion, ImportImageOptionsBuilder, RemoveImageOptions,
+    TagImageOptionsBuilder,
 };
 use bollard::{Docker, body_try_stream};
 use bytes::Bytes;
@@ -70,6 +72,17 @@ pub struct ImageBuild {
     pub classic: bool,
 }
 
+/// What came of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// It was not there.
+    Missing,
+    /// Something uses it, so it stays.
+    InUse,
+}
+
 impl Images {
     /// Of the Engine at an address. Asks whether it answers.
     ///
@@ -88,6 +101,32 @@ impl Images {
         Ok(Self { docker: address.connect(LIMIT).await?.0 })
     }
 
+    /// Takes a name from an image, which goes with its last one.
+    ///
+    /// # Errors
+    /// When the Engine refuses for another reason than that containers use it.
+    pub async fn remove(&self, name: &str) -> Result<Removal, EngineError> {
+        match self.docker.remove_image(name, None::<RemoveImageOptions>, None).await {
+            Ok(_) => Ok(Removal::Removed),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(Removal::Missing),
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(Removal::InUse),
+            Err(error) => Err(refused(format!("removing the image `{name}` failed"), error)),
+        }
+    }
+
+    /// Removes an image unless it has a name or a container uses it.
+    ///
+    /// # Errors
+    /// When the Engine refuses for another reason.
+    pub async fn remove_nameless(&self, id: &str) -> Result<Removal, EngineError> {
+        match self.docker.inspect_image(id).await {
+            Ok(image) if image.repo_tags.as_ref().is_none_or(Vec::is_empty) => self.remove(id).await,
+            Ok(_) => Ok(Removal::InUse),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(Removal::Missing),
+            Err(error) => Err(refused(format!("asking the Engine for the image `{id}` failed"), error)),
+        }
+    }
+
     /// The image that goes by a name or an id.
     ///
     /// # Errors
@@ -104,7 +143,7 @@ impl Images {
                     .unwrap_or_default(),
                 size: image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
             })),
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(refused(format!("asking the Engine for the image `{name}` failed"), error)),
         }
     }
@@ -243,7 +282,7 @@ impl Transcript {
     }
 }
 
-fn refused(message: String, error: bollard::errors::Error) -> EngineError {
+fn refused(message: String, error: Error) -> EngineError {
     EngineError::new(REFUSED, ExitCode::Failed, message)
         .because(error)
         .help("`docker info` shows whether the Engine is well and has room left")

@@ -27,6 +27,8 @@ pub struct LogRequest {
     pub tail: Option<usize>,
     /// Go on with what they say from now on.
     pub follow: bool,
+    /// What is followed is followed until none of it runs any more.
+    pub until_end: bool,
     /// Only of the container of each service that has this number, from one.
     pub number: Option<u32>,
     /// Nothing from before this second since 1970.
@@ -42,7 +44,7 @@ struct Line {
 }
 
 /// Gives lines to `take`: what was said, merged by time; then, with `follow`, what is said from now on, also by
-/// containers that start later. Then it ends only when its future is dropped.
+/// containers that start later. Then it ends only when its future is dropped, or with `until_end`.
 pub(crate) async fn tell(
     docker: &Docker,
     project: &ProjectName,
@@ -80,13 +82,15 @@ pub(crate) async fn tell(
     }
     loop {
         tokio::select! {
-            Some(Line { container, line }) = following.next() => {
+            next = following.next(), if request.until_end || !following.is_empty() => match next {
                 // A stream begins with what was said before.
-                if last.get(&container).is_none_or(|last| line.time > *last) {
+                Some(Line { container, line }) if last.get(&container).is_none_or(|last| line.time > *last) => {
                     last.insert(container, line.time.clone());
                     take(line);
                 }
-            }
+                None if request.until_end => return Ok(()),
+                _ => {}
+            },
             event = events.recv() => {
                 let Ok(event) = event else { continue };
                 if event.action == "start" {

@@ -44,8 +44,18 @@ pub struct ChangeSettings {
     pub wait_timeout: Option<Duration>,
     /// End what runs for the project and is no longer in its files.
     pub remove_orphans: bool,
-    /// When what runs is replaced.
+    /// When what runs of the named services is replaced; what they need is replaced when it changed, or never.
     pub replace: Replace,
+    /// Replace what the named services need, too, although nothing about it changed.
+    pub replace_needed: bool,
+    /// What replaces a container gets new volumes where those have no name.
+    pub renew_volumes: bool,
+    /// Only make containers, start none.
+    pub no_start: bool,
+    /// Start again what has ended, also where it did its work.
+    pub run_again: bool,
+    /// Do not wait until what nobody else needs is ready.
+    pub no_wait: bool,
     /// The time between asking a service to end and ending it, in place of its own.
     pub grace: Option<Duration>,
     /// Only the services themselves, not what they need.
@@ -75,10 +85,7 @@ pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) 
     let narrow = |desired: &mut Desired| {
         desired.items.retain(|item| chosen.as_ref().is_none_or(|chosen| chosen.contains(item.name.as_str())));
         if settings.alone {
-            let kept: BTreeSet<ServiceName> = desired.items.iter().map(|item| item.name.clone()).collect();
-            for item in &mut desired.items {
-                item.depends_on.retain(|needed| kept.contains(&needed.name));
-            }
+            forget_needs(desired);
         }
     };
     narrow(&mut desired);
@@ -86,9 +93,16 @@ pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) 
         let by = "answered for by the embedded default of the services that use it".to_owned();
         work.events.emit(Event::Embedded { service: item.name.clone(), by });
     }
+    if settings.no_start {
+        without_start(&desired)?;
+    }
     work.host.provide(platform, &desired, work).await?;
     let mut options = options(settings);
     options.keep = others(platform, &desired);
+    choose_replaced(settings, &desired, &mut options);
+    if settings.run_again {
+        options.restart = ended(&desired, &observe(work).await?);
+    }
     let whole = settings.services.is_empty();
     let again = || {
         let mut desired = wanted_again(platform, work.host)?;
@@ -114,7 +128,8 @@ pub async fn start(
     up(platform, settings, work).await
 }
 
-/// Starts services again although nothing about them changed.
+/// Starts services again although nothing about them changed, and those that run and say `restart: true` of their need
+/// for one of them.
 ///
 /// # Errors
 /// As [`up`].
@@ -124,9 +139,19 @@ pub async fn restart(
     work: Work<'_>,
 ) -> Result<Change, Failure> {
     let mut desired = wanted(platform, work.host, work.events)?;
-    let chosen = select::named(&platform.project, &settings.services)?;
-    let reachable = select::with_dependencies(&platform.project, &settings.services)?;
-    desired.items.retain(|item| reachable.contains(item.name.as_str()));
+    let mut chosen = select::named(&platform.project, &settings.services)?;
+    if settings.alone {
+        desired.items.retain(|item| chosen.contains(item.name.as_str()));
+        forget_needs(&mut desired);
+    } else {
+        let before = observe(work).await?;
+        let runs =
+            |name: &str| before.items.iter().any(|item| item.name.as_str() == name && item.state.is_alive());
+        chosen = select::with_followers(&platform.project, chosen, runs);
+        let names: Vec<String> = chosen.iter().cloned().collect();
+        let reachable = select::with_dependencies(&platform.project, &names)?;
+        desired.items.retain(|item| reachable.contains(item.name.as_str()));
+    }
     let mut options = options(settings);
     options.keep = others(platform, &desired);
     options.restart = names(&desired, &chosen);
@@ -150,24 +175,43 @@ pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>
     converge(&desired, || Ok(desired.clone()), options, work).await
 }
 
-/// Removes everything that runs for a project, and with `volumes` its data too. Needs no files: a project whose
+/// What `down` is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct DownSettings {
+    /// The services; empty means the whole project.
+    pub services: Vec<ServiceName>,
+    /// Remove the data too.
+    pub volumes: bool,
+    /// The time between asking a service to end and ending it, in place of its own.
+    pub grace: Option<Duration>,
+}
+
+/// Removes everything that runs for a project, or services and whatever needs them. Needs no files: a project whose
 /// files are broken or gone can be taken down all the same.
 ///
 /// # Errors
 /// What stood in the way.
-pub async fn down(
-    project: &ProjectName,
-    volumes: bool,
-    grace: Option<Duration>,
-    work: Work<'_>,
-) -> Result<Change, Failure> {
-    let options = PlanOptions { remove_data: volumes, grace, ..PlanOptions::default() };
+pub async fn down(project: &ProjectName, settings: &DownSettings, work: Work<'_>) -> Result<Change, Failure> {
+    let mut options =
+        PlanOptions { remove_data: settings.volumes, grace: settings.grace, ..PlanOptions::default() };
+    if !settings.services.is_empty() {
+        if settings.volumes && work.host.engine().name() != "docker" {
+            let message =
+                "`--volumes` is for the whole project here: its services keep their data in one folder";
+            let help = "leave `--volumes` out, or the names";
+            return Err(Failure::new(ExitCode::Usage, problem(codes::ENGINE_UNAVAILABLE, message, help)));
+        }
+        options.only = Some(with_dependents(&settings.services, &observe(work).await?));
+    }
     let nothing = Desired::nothing(project.clone());
     converge(&nothing, || Ok(nothing.clone()), options, work).await
 }
 
 fn options(settings: &ChangeSettings) -> PlanOptions {
     let mut options = PlanOptions {
+        renew_volumes: settings.renew_volumes,
+        start: !settings.no_start,
+        wait: !settings.no_wait,
         remove_orphans: settings.remove_orphans,
         replace: settings.replace,
         grace: settings.grace,
@@ -177,6 +221,63 @@ fn options(settings: &ChangeSettings) -> PlanOptions {
         options.deadlines.condition = timeout;
     }
     options
+}
+
+/// What is replaced although nothing about it changed: the wish is about the services that are named, and about what they
+/// need only when it says so.
+fn choose_replaced(settings: &ChangeSettings, desired: &Desired, options: &mut PlanOptions) {
+    let is_named = |name: &ServiceName| {
+        settings.services.is_empty() || settings.services.iter().any(|named| named == name.as_str())
+    };
+    let all = desired.items.iter().map(|item| item.name.clone());
+    let (named, needed): (BTreeSet<ServiceName>, BTreeSet<ServiceName>) = all.partition(is_named);
+    if options.replace == Replace::Always {
+        options.replace = Replace::Changed;
+        options.replaced.extend(named);
+    }
+    if settings.replace_needed {
+        options.replaced.extend(needed);
+    }
+}
+
+/// Needs for what is not wanted here are nobody's business.
+fn forget_needs(desired: &mut Desired) {
+    let kept: BTreeSet<ServiceName> = desired.items.iter().map(|item| item.name.clone()).collect();
+    for item in &mut desired.items {
+        item.depends_on.retain(|needed| kept.contains(&needed.name));
+    }
+}
+
+/// Only a container can be made and not started.
+fn without_start(desired: &Desired) -> Result<(), Failure> {
+    let processes = desired.items.iter().filter(|item| matches!(item.kind, DesiredKind::Process(_)));
+    let names: Vec<String> = processes.map(|item| format!("`{}`", item.name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let message = format!("a process is made when it is started, and processes are: {}", names.join(", "));
+    let help = "say `--engine docker`, or leave `--no-start` out";
+    Err(Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help)))
+}
+
+/// Of what is wanted: what was there and has ended.
+fn ended(desired: &Desired, before: &Observed) -> BTreeSet<ServiceName> {
+    let ended = before.items.iter().filter(|found| !found.state.is_alive()).map(|found| found.name.clone());
+    ended.filter(|name| desired.items.iter().any(|item| item.name == *name)).collect()
+}
+
+/// These services, and all that were started with a need for one of them.
+fn with_dependents(services: &[ServiceName], observed: &Observed) -> BTreeSet<ServiceName> {
+    let mut all: BTreeSet<ServiceName> = services.iter().cloned().collect();
+    loop {
+        let more = observed.items.iter().find(|item| {
+            !all.contains(&item.name) && item.depends_on.iter().any(|needed| all.contains(needed))
+        });
+        match more {
+            Some(item) => all.insert(item.name.clone()),
+            None => return all,
+        };
+    }
 }
 
 /// Services of the project that are not meant: they are no orphans.
@@ -262,7 +363,8 @@ async fn converge(
         let outcome = execute(work.host.engine(), &change.plan, work.events, work.cancel).await;
         let overtaken = outcome.exit_code() == ExitCode::Conflict
             && options.restart.is_empty()
-            && options.replace != Replace::Always;
+            && options.replace != Replace::Always
+            && options.replaced.is_empty();
         if !overtaken || attempt == JOINS || work.cancel.is_cancelled() {
             return judge(&outcome, &change.plan, work.command).map_or(Ok(change), Err);
         }
@@ -274,8 +376,12 @@ async fn converge(
     Ok(change)
 }
 
+async fn observe(work: Work<'_>) -> Result<Observed, Failure> {
+    work.host.engine().observe().await.map_err(|error| engine_failure(&error))
+}
+
 async fn look(desired: &Desired, options: &PlanOptions, work: Work<'_>) -> Result<Change, Failure> {
-    let before = work.host.engine().observe().await.map_err(|error| engine_failure(&error))?;
+    let before = observe(work).await?;
     let plan = plan(desired, &before, options).map_err(|error| {
         let help = "correct `depends_on` in the Compose file";
         Failure::new(ExitCode::Usage, problem(codes::NO_PLAN, format!("can't plan: {error}"), help))
@@ -304,4 +410,87 @@ pub(crate) fn judge(outcome: &Outcome, plan: &Plan, command: &str) -> Option<Fai
 #[must_use]
 pub fn engine_failure(error: &EngineError) -> Failure {
     Failure::new(error.exit, error.problem())
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_core::unit::{DesiredItem, ExitStatus, ObservedItem, UnitState};
+
+    use super::*;
+
+    fn name(text: &str) -> ServiceName {
+        ServiceName::new(text).unwrap()
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<ServiceName> {
+        names.iter().map(|text| name(text)).collect()
+    }
+
+    fn desired(names: &[&str]) -> Desired {
+        let item = |text: &&str| DesiredItem {
+            name: name(text),
+            kind: DesiredKind::Embedded,
+            depends_on: Vec::new(),
+            target: Target::Running,
+        };
+        Desired::of(ProjectName::new("p").unwrap(), names.iter().map(item).collect())
+    }
+
+    fn found(text: &str, state: UnitState, needs: &[&str]) -> ObservedItem {
+        ObservedItem {
+            name: name(text),
+            state,
+            fingerprint: None,
+            depends_on: needs.iter().map(|text| name(text)).collect(),
+            stop_grace_ms: 0,
+            pid: None,
+            ports: Vec::new(),
+            restarts: 0,
+            since: String::new(),
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn a_replacement_that_is_asked_for_is_one_of_the_named_services() {
+        let desired = desired(&["db", "web"]);
+        let chosen = |services: &[&str], replace, replace_needed| {
+            let services = services.iter().map(|text| (*text).to_owned()).collect();
+            let settings = ChangeSettings { services, replace, replace_needed, ..ChangeSettings::default() };
+            let mut options = options(&settings);
+            choose_replaced(&settings, &desired, &mut options);
+            (options.replace, options.replaced)
+        };
+        assert_eq!(chosen(&[], Replace::Always, false), (Replace::Changed, set(&["db", "web"])));
+        assert_eq!(chosen(&["web"], Replace::Always, false), (Replace::Changed, set(&["web"])));
+        assert_eq!(chosen(&["web"], Replace::Changed, true), (Replace::Changed, set(&["db"])));
+        assert_eq!(chosen(&["web"], Replace::Always, true), (Replace::Changed, set(&["db", "web"])));
+        assert_eq!(chosen(&[], Replace::Changed, true), (Replace::Changed, set(&[])));
+        assert_eq!(chosen(&["web"], Replace::Never, false), (Replace::Never, set(&[])));
+    }
+
+    #[test]
+    fn whoever_needs_what_goes_goes_too() {
+        let items = vec![
+            found("db", UnitState::Ready, &[]),
+            found("api", UnitState::Ready, &["db"]),
+            found("web", UnitState::Ready, &["api"]),
+            found("other", UnitState::Ready, &[]),
+        ];
+        let observed = Observed { items, ..Observed::default() };
+        assert_eq!(with_dependents(&[name("db")], &observed), set(&["api", "db", "web"]));
+        assert_eq!(with_dependents(&[name("web"), name("other")], &observed), set(&["other", "web"]));
+    }
+
+    #[test]
+    fn what_has_ended_and_is_wanted_runs_again() {
+        let done = UnitState::Exited { status: ExitStatus::Code(0) };
+        let items = vec![
+            found("tests", done, &[]),
+            found("db", UnitState::Ready, &[]),
+            found("old", UnitState::Stopped, &[]),
+        ];
+        let observed = Observed { items, ..Observed::default() };
+        assert_eq!(ended(&desired(&["db", "tests"]), &observed), set(&["tests"]));
+    }
 }

@@ -73,6 +73,8 @@ pub struct LogSettings {
     pub tail: Option<usize>,
     /// Go on with what they say from now on.
     pub follow: bool,
+    /// What is followed is followed until none of it runs any more: of containers only.
+    pub until_end: bool,
     /// Only of the container of each service that has this number, from one.
     pub number: Option<u32>,
     /// Lines from before this second since 1970 are not needed.

@@ -2,6 +2,7 @@
 //! is the one that `up` would make for a service without containers, with another name and other words, and without
 //! the start: whoever talks with it has to listen before it runs.
 
+use kernel_compose::project::Port;
 use kernel_core::container::DesiredContainer;
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
@@ -43,6 +44,8 @@ pub struct RunSettings {
     pub cap_drop: Vec<String>,
     /// The service's ports are published, too.
     pub service_ports: bool,
+    /// Ports that it publishes.
+    pub publish: Vec<Port>,
     /// It answers to the service's name in networks.
     pub use_aliases: bool,
     /// What it needs is not brought up.
@@ -196,9 +199,21 @@ fn change(container: &mut DesiredContainer, settings: &RunSettings) {
     if !settings.service_ports {
         body.remove("ExposedPorts");
     }
+    for port in &settings.publish {
+        if let Some(exposed) = body.entry("ExposedPorts").or_insert_with(|| json!({})).as_object_mut() {
+            exposed.insert(key(port), json!({}));
+        }
+    }
     let Some(host) = body.entry("HostConfig").or_insert_with(|| json!({})).as_object_mut() else { return };
     if !settings.service_ports {
         host.remove("PortBindings");
+    }
+    for port in &settings.publish {
+        let bindings = host.entry("PortBindings").or_insert_with(|| json!({})).as_object_mut();
+        let bindings = bindings.map(|bindings| bindings.entry(key(port)).or_insert_with(|| json!([])));
+        if let Some(bindings) = bindings.and_then(Value::as_array_mut) {
+            bindings.push(binding(port));
+        }
     }
     host.insert("RestartPolicy".to_owned(), json!({ "Name": "no" }));
     host.insert("AutoRemove".to_owned(), json!(settings.remove));
@@ -211,6 +226,43 @@ fn change(container: &mut DesiredContainer, settings: &RunSettings) {
         }
         if let Some(list) = list.as_array_mut() {
             list.extend(more.iter().map(|entry| json!(entry)));
+        }
+    }
+}
+
+/// How the Engine knows a port of a container.
+fn key(port: &Port) -> String {
+    format!("{}/{}", port.target, port.protocol.as_str())
+}
+
+/// Where it is published; an empty port is one that the Engine picks.
+fn binding(port: &Port) -> Value {
+    let published = match (port.published, port.published_end) {
+        (None, _) => String::new(),
+        (Some(first), None) => first.to_string(),
+        (Some(first), Some(last)) => format!("{first}-{last}"),
+    };
+    let address = port.host_ip.map(|address| address.to_string()).unwrap_or_default();
+    json!({ "HostIp": address, "HostPort": published })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_port_is_exposed_and_bound() {
+        let bound = |text: &str| {
+            let ports = Port::parse(text).unwrap();
+            ports.iter().map(|port| format!("{} {}", key(port), binding(port))).collect::<Vec<_>>()
+        };
+        assert_eq!(bound("80"), [r#"80/tcp {"HostIp":"","HostPort":""}"#]);
+        assert_eq!(bound("8080:80"), [r#"80/tcp {"HostIp":"","HostPort":"8080"}"#]);
+        assert_eq!(bound("127.0.0.1::53/udp"), [r#"53/udp {"HostIp":"127.0.0.1","HostPort":""}"#]);
+        assert_eq!(bound("8000-8009:80"), [r#"80/tcp {"HostIp":"","HostPort":"8000-8009"}"#]);
+        assert_eq!(bound("1-2:3-4").len(), 2);
+        for text in ["", "http", "80/icmp", "1.2.3:80:80", "1-2:3-5"] {
+            assert!(Port::parse(text).is_err(), "{text}");
         }
     }
 }

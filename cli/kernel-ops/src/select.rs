@@ -56,6 +56,28 @@ pub fn with_dependencies(project: &Project, names: &[String]) -> Result<BTreeSet
     Ok(found)
 }
 
+/// These services and, while `runs` says that they run, those that are started again with one of them: their need for it
+/// says `restart: true`.
+#[must_use]
+pub fn with_followers(
+    project: &Project,
+    mut services: BTreeSet<String>,
+    runs: impl Fn(&str) -> bool,
+) -> BTreeSet<String> {
+    loop {
+        let follower = project.services.values().find(|service| {
+            let mut needs = service.depends_on.iter();
+            !services.contains(&service.name)
+                && runs(&service.name)
+                && needs.any(|(needed, how)| how.restart && services.contains(needed))
+        });
+        match follower {
+            Some(service) => services.insert(service.name.clone()),
+            None => return services,
+        };
+    }
+}
+
 /// The known word that differs least from `word`, when it is close enough to be meant.
 #[must_use]
 pub fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
@@ -90,7 +112,42 @@ fn distance(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[test]
+    fn who_follows_a_restart_is_known_by_the_file() {
+        let needs = |needed: &str| format!("{{{needed}: {{condition: service_started, restart: true}}}}");
+        let text = format!(
+            "services:\n  db: {{image: i}}\n  api: {{image: i, depends_on: {}}}\n  \
+             web: {{image: i, depends_on: {}}}\n  job: {{image: i, depends_on: [db]}}\n",
+            needs("db"),
+            needs("api"),
+        );
+        let mut sources = kernel_core::source::Sources::default();
+        let files = [sources.add("compose.yaml", text)];
+        let (environment, nothing) = (BTreeMap::new(), BTreeMap::<String, String>::new());
+        let request = kernel_compose::LoadRequest {
+            files: &files,
+            env_files: &[],
+            environment: &environment,
+            generated: &environment,
+            profiles: &[],
+            project_name: Some("shop"),
+            project_directory: "/shop",
+            reader: &nothing,
+        };
+        let project = kernel_compose::load(&request, &mut sources).project.unwrap();
+        let followers = |name: &str, runs: &[&str]| {
+            let one = BTreeSet::from([name.to_owned()]);
+            let found = with_followers(&project, one, |name| runs.contains(&name));
+            found.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(followers("db", &["api", "web", "job"]), "api db web");
+        assert_eq!(followers("db", &["web", "job"]), "db");
+        assert_eq!(followers("web", &["api", "db"]), "web");
+    }
 
     #[test]
     fn a_slip_of_the_finger_is_understood() {

@@ -321,6 +321,7 @@ impl Host for DockerHost {
             services: settings.services.clone(),
             tail: settings.tail,
             follow: settings.follow,
+            until_end: settings.until_end,
             number: settings.number,
             since: settings.since,
             until: settings.until,

@@ -79,6 +79,27 @@ fn a_project_with_broken_files_can_be_taken_down_by_its_name() {
 }
 
 #[test]
+fn what_is_about_containers_is_refused_where_there_are_none() {
+    let workspace = Workspace::new(COMPOSE);
+    for (words, code, expected) in [
+        (&["up", "--no-start"][..], 10, "made when it is started, and processes are: `web`"),
+        (&["up", "--abort-on-container-exit"], 10, "wait for containers"),
+        (&["up", "--exit-code-from", "web"], 10, "wait for containers"),
+        (&["up", "--exit-code-from", "wbe"], 2, "did you mean `web`?"),
+        (&["up", "--watch"], 5, "no service says what is to be watched"),
+        (&["down", "--rmi", "all"], 10, "`--rmi` is about images"),
+        (&["down", "--volumes", "web"], 2, "is for the whole project here"),
+        (&["down", "wbe"], 2, "did you mean `web`?"),
+    ] {
+        let output = workspace.run(&[&["--engine", "local"], words].concat());
+        assert_eq!(output.code, code, "{words:?}: {}", output.shown());
+        assert!(output.stderr.contains(expected), "{words:?}: {}", output.shown());
+    }
+    let output = workspace.run(&["--engine", "local", "down", "web"]);
+    assert!(output.stderr.contains("nothing of `web` is left"), "{}", output.shown());
+}
+
+#[test]
 fn an_engine_that_does_not_answer_is_named() {
     let workspace = Workspace::new(COMPOSE);
     let mut command = workspace.command(&["--engine", "docker", "up"]);

@@ -118,7 +118,8 @@ fn key(port: &Node) -> Option<String> {
     Some([text("host_ip", "0.0.0.0"), published, text("target", ""), text("protocol", "tcp")].join("|"))
 }
 
-fn short_form(node: &Node) -> Result<Vec<Node>, String> {
+/// The long forms of one short form; several where it says a range.
+pub(crate) fn short_form(node: &Node) -> Result<Vec<Node>, String> {
     let canonical = node.as_scalar().map(|scalar| match scalar.meaning() {
         Plain::Text => scalar.text().to_owned(),
         _ => scalar.canonical_text(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kernel_core::secret::{Secret, Value};
+use kernel_core::source::{Sources, Span};
 
 use super::service::{
     Build, Condition, Dependency, Healthcheck, KernelExtension, Logging, Membership, Mount, MountKind, Port,
@@ -13,6 +14,7 @@ use super::service::{
 use super::value::Variable;
 use super::{KernelSettings, Project, Resource};
 use crate::environment::Environment;
+use crate::normalise::port::short_form;
 use crate::normalise::units;
 use crate::select::texts;
 use crate::tree::{Entry, Node};
@@ -115,6 +117,18 @@ fn build(node: &Node) -> Build {
         dockerfile_inline: text(node, "dockerfile_inline"),
         args: map(node.get("args")),
         target: text(node, "target"),
+    }
+}
+
+impl Port {
+    /// The ports that a short form such as `127.0.0.1:8080:80/udp` says: several where there is a range.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let source = Sources::default().add("", text);
+        let node = Node::text(text, Span { source, start: 0, end: text.len() });
+        Ok(short_form(&node)?.iter().filter_map(port).collect())
     }
 }
 

@@ -1,9 +1,12 @@
 //! `kill`, `pause`, `unpause` and `wait`.
 
+use std::time::Duration;
+
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{KillContainerOptionsBuilder, WaitContainerOptionsBuilder};
 use futures::future::select_all;
+use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt, stream};
 use kernel_engine::EngineError;
 
@@ -12,6 +15,9 @@ use crate::trouble::{ended_early, trouble};
 
 /// How many containers are told something at the same time.
 const AT_ONCE: usize = 8;
+
+/// How long a container is left alone that the Engine starts again, before its end is waited for anew.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +89,40 @@ impl Stack {
             return Ok(None);
         }
         select_all(ends).await.0.map(Some)
+    }
+
+    /// Waits until a container of these services, of all without names, has ended for good in a way that `counts`: one
+    /// that the Engine starts again has not ended. `None`: all have ended, and none of them so.
+    ///
+    /// # Errors
+    /// When a service has no container, or the Engine refuses.
+    pub async fn first_end(
+        &self,
+        services: &[String],
+        counts: impl Fn(&Ended) -> bool,
+    ) -> Result<Option<Ended>, EngineError> {
+        let members = self.members(services, Which::All).await?;
+        let mut ends: FuturesUnordered<_> =
+            members.into_iter().map(|member| self.ended_for_good(member)).collect();
+        while let Some(ended) = ends.try_next().await? {
+            if counts(&ended) {
+                return Ok(Some(ended));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn ended_for_good(&self, member: Member) -> Result<Ended, EngineError> {
+        loop {
+            let code = end_of(&self.docker, &member.id, &member.name).await?;
+            let found = self.docker.inspect_container(&member.id, None).await;
+            let found = found.map_err(|error| trouble(&format!("looking at `{}`", member.name), error))?;
+            // While the Engine is about to start it again, it says that it runs.
+            if found.state.and_then(|state| state.running) != Some(true) {
+                return Ok(Ended { member, code });
+            }
+            tokio::time::sleep(MOMENT).await;
+        }
     }
 
     async fn ended(&self, member: Member) -> Result<Ended, EngineError> {

@@ -92,6 +92,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         tail: arguments.tail.and_then(|tail| tail.0),
         // What ends before now has nothing more to come.
         follow: arguments.follow && !window.remaining().is_some_and(|left| left.is_zero()),
+        until_end: false,
         number: arguments.index,
         since: window.seconds().0,
         until: window.seconds().1,
@@ -159,7 +160,7 @@ fn tail(text: &str) -> Result<Tail, String> {
 
 /// How a line is shown.
 #[derive(Clone, Copy, Debug)]
-struct Form {
+pub(super) struct Form {
     kind: Kind,
     /// The whole time instead of the clock.
     timestamps: bool,
@@ -176,7 +177,10 @@ enum Kind {
 }
 
 impl Form {
-    fn line(self, line: &LogLine) -> String {
+    /// With the clock and the name of the service.
+    pub(super) const PEOPLE: Self = Self { kind: Kind::People, timestamps: false, prefix: true };
+
+    pub(super) fn line(self, line: &LogLine) -> String {
         let time = if self.timestamps { format!("{} ", line.time) } else { String::new() };
         match self.kind {
             Kind::Raw => format!("{time}{}\n", line.text),

@@ -14,6 +14,7 @@ use crate::context::Context;
 const EXAMPLES: &str = "\
 Examples:
   kernel restart gateway iam     two services
+  kernel restart db --no-deps    one service, without those that are started again with it
   kernel restart                 all services";
 
 /// What can be said.
@@ -27,12 +28,21 @@ pub struct Arguments {
     /// So many seconds between asking a service to end and ending it, in place of its own time
     #[arg(short, long, value_name = "SECONDS")]
     timeout: Option<u64>,
+
+    /// Not the services that say `restart: true` of their need for one of these
+    #[arg(long)]
+    no_deps: bool,
 }
 
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let grace = arguments.timeout.map(Duration::from_secs);
-    let settings = ChangeSettings { services: arguments.services, grace, ..ChangeSettings::default() };
+    let settings = ChangeSettings {
+        services: arguments.services,
+        grace,
+        alone: arguments.no_deps,
+        ..ChangeSettings::default()
+    };
     let (_, change) = change::run(context, "restart", async |platform, work| {
         converge::restart(platform, &settings, work).await
     })?;

@@ -1,5 +1,7 @@
 //! `kernel up`: build and start services, wait until they are ready, say where they are.
 
+mod attached;
+
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -9,19 +11,19 @@ use kernel_core::name::ServiceName;
 use kernel_core::planner::Replace;
 use kernel_engine::Events;
 use kernel_ops::converge::{self, Change, ChangeSettings};
+use kernel_ops::endpoints::{self, Endpoint};
 use kernel_ops::host::Host;
 use kernel_ops::load::Platform;
-use kernel_ops::{Failure, endpoints, select};
+use kernel_ops::{Failure, select};
 use kernel_report::{Cell, Table};
 
 use crate::arguments::DataFormat;
-use crate::commands::change;
-use crate::commands::infra;
-use crate::commands::why;
+use crate::commands::{change, infra, watch, why};
 use crate::context::Context;
-use crate::output;
 use crate::settings::Progress;
 use crate::values::duration;
+use crate::{output, stack};
+use attached::{Abort, Attached, On};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +31,7 @@ Examples:
   kernel up money                     one service and all that it needs
   kernel up --dry-run                 the plan, each step with its cause; nothing is changed
   kernel up --build --scale worker=3  images anew, and three containers of one service
+  kernel up --exit-code-from tests    what tests need, the tests, and their exit code as that of the command
   kernel up --port-offset 1000        a second platform beside the first (with `-p NAME`)
   kernel up --infra-only              the env file for services that you run by hand";
 
@@ -52,9 +55,25 @@ pub struct Arguments {
     #[arg(long)]
     remove_orphans: bool,
 
-    /// Replace what runs although nothing about it changed
+    /// Replace what runs of the named services although nothing about it changed
     #[arg(long, conflicts_with = "no_recreate")]
     force_recreate: bool,
+
+    /// Replace what the named services need, too, although nothing about it changed
+    #[arg(long, conflicts_with = "no_recreate")]
+    always_recreate_deps: bool,
+
+    /// Replace containers, and give them new volumes where those have no name
+    #[arg(short = 'V', long)]
+    renew_anon_volumes: bool,
+
+    /// Only make containers, start none
+    #[arg(
+        long,
+        conflicts_with_all =
+            ["wait", "watch", "abort_on_container_exit", "abort_on_container_failure", "exit_code_from"]
+    )]
+    no_start: bool,
 
     /// Leave what runs as it is, also where the files say something else now
     #[arg(long)]
@@ -92,6 +111,22 @@ pub struct Arguments {
     #[arg(long)]
     wait: bool,
 
+    /// Stay and show what services say; end them all as soon as a container ends
+    #[arg(long, conflicts_with_all = ["abort_on_container_failure", "detach", "wait", "watch"])]
+    abort_on_container_exit: bool,
+
+    /// Stay and show what services say; end them all as soon as a container ends with a failure
+    #[arg(long, conflicts_with_all = ["detach", "wait", "watch"])]
+    abort_on_container_failure: bool,
+
+    /// End as the container of this service does, and them all as with `--abort-on-container-exit`
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait", "watch"])]
+    exit_code_from: Option<String>,
+
+    /// Then carry what changes here into what runs, as `kernel watch` does
+    #[arg(short, long, conflicts_with = "detach")]
+    watch: bool,
+
     /// The form of the answer
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     format: DataFormat,
@@ -99,7 +134,7 @@ pub struct Arguments {
 
 /// When images are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Pull {
+pub(super) enum Pull {
     /// Every time
     Always,
     /// When they are not there
@@ -110,22 +145,33 @@ enum Pull {
     Build,
 }
 
+/// Says of all services when their images are fetched and built, in place of what the files say.
+pub(super) fn say_images(platform: &mut Platform, pull: Option<Pull>, build: bool) {
+    let pull = pull.and_then(|policy| policy.to_possible_value()).map(|value| value.get_name().to_owned());
+    for service in platform.project.services.values_mut() {
+        if let Some(policy) = &pull {
+            service.pull_policy = Some(policy.clone());
+        }
+        if build && service.build.is_some() {
+            service.pull_policy = Some("build".to_owned());
+        }
+    }
+}
+
 impl Arguments {
     /// What is said here in place of what the files say.
     fn adjust(&self, platform: &mut Platform) -> Result<(), Failure> {
-        let names: Vec<String> = self.scale.iter().map(|(name, _)| name.clone()).collect();
+        let scaled = self.scale.iter().map(|(name, _)| name.clone());
+        let names: Vec<String> = scaled.chain(self.exit_code_from.clone()).collect();
         select::named(&platform.project, &names)?;
-        let pull =
-            self.pull.and_then(|policy| policy.to_possible_value()).map(|value| value.get_name().to_owned());
+        if self.watch {
+            // What can't be watched is better told before anything is started.
+            kernel_ops::watch::rules(&platform.project, &self.services)?;
+        }
+        say_images(platform, self.pull, self.build);
         for (name, service) in &mut platform.project.services {
             if let Some((_, number)) = self.scale.iter().find(|(scaled, _)| scaled == name) {
                 service.scale = *number;
-            }
-            if let Some(policy) = &pull {
-                service.pull_policy = Some(policy.clone());
-            }
-            if self.build && service.build.is_some() {
-                service.pull_policy = Some("build".to_owned());
             }
             if self.no_build {
                 service.build = None;
@@ -133,45 +179,73 @@ impl Arguments {
         }
         Ok(())
     }
+
+    /// Whether and when everything ends.
+    fn abort(&self) -> Option<Abort> {
+        let on = match (self.abort_on_container_failure, self.abort_on_container_exit) {
+            (true, _) => On::Failure,
+            (_, true) => On::Exit,
+            _ if self.exit_code_from.is_some() => On::Exit,
+            _ => return None,
+        };
+        Some(Abort { on, code_from: self.exit_code_from.clone() })
+    }
 }
 
 /// Brings it up.
-pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+pub fn run(context: &mut Context, arguments: Arguments) -> Result<std::process::ExitCode, Failure> {
     if arguments.infra_only {
-        return infra::run(context, arguments.format, &arguments.services);
+        return infra::run(context, arguments.format, &arguments.services).map(Into::into);
     }
+    let abort = arguments.abort();
     let settings = ChangeSettings {
         services: arguments.services.clone(),
         grace: arguments.timeout.map(Duration::from_secs),
         alone: arguments.no_deps,
         wait_timeout: arguments.wait_timeout,
         remove_orphans: arguments.remove_orphans,
-        replace: match (arguments.force_recreate, arguments.no_recreate) {
-            (true, _) => Replace::Always,
-            (_, true) => Replace::Never,
+        replace: match (arguments.no_recreate, arguments.force_recreate || arguments.renew_anon_volumes) {
+            (true, _) => Replace::Never,
+            (_, true) => Replace::Always,
             _ => Replace::Changed,
         },
+        replace_needed: arguments.always_recreate_deps,
+        renew_volumes: arguments.renew_anon_volumes,
+        no_start: arguments.no_start,
+        run_again: abort.is_some(),
+        no_wait: abort.is_some(),
     };
     let offset = context.settings.port_offset;
-    let mut screen = None;
+    let (mut screen, mut code) = (None, None);
     let changed = change::run_adjusted(
         context,
         "up",
         |platform| arguments.adjust(platform),
         async |platform, work| {
+            let stays = abort.as_ref().filter(|_| !work.dry_run);
+            let attached = stays.map(|abort| Attached::new(abort, platform, &settings, work));
+            let attached = attached.transpose()?;
             let change = match converge::up(platform, &settings, work).await {
                 Ok(change) => change,
-                Err(failure) => {
+                Err(mut failure) => {
                     // What failed is seen best before anything else happens to it.
                     if matches!(failure.exit, ExitCode::Unhealthy | ExitCode::Timeout) {
                         screen = why::after_failure(context, platform, work.host, &settings.services).await;
+                        if let Some(attached) = &attached
+                            && let Err(also) = attached.end_all().await
+                        {
+                            failure.problems.extend(also.problems);
+                        }
                     }
                     return Err(failure);
                 }
             };
-            if !work.dry_run {
+            if !work.dry_run && !settings.no_start {
                 tell_endpoints(platform, offset, work.events);
                 remember(context, platform, work.host);
+            }
+            if let Some(attached) = attached {
+                code = Some(attached.stay(context).await?);
             }
             Ok(change)
         },
@@ -183,15 +257,24 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             if let (Some(screen), true) = (screen, context.settings.progress != Progress::Json) {
                 output::say(&format!("\n{screen}"));
             }
-            return Ok(exit);
+            return Ok(exit.into());
         }
     };
     if context.settings.dry_run {
         change::show_plan(context, arguments.format, &change);
+    } else if let Some(code) = code {
+        return Ok(stack::exit_code_of_program(code));
     } else {
-        show_endpoints(context, arguments.format, &platform, &change);
+        let endpoints = match arguments.no_start {
+            true => Vec::new(),
+            false => endpoints::all(&platform.project, offset),
+        };
+        show_endpoints(context, arguments.format, &platform, &change, &endpoints);
     }
-    Ok(ExitCode::Success)
+    if arguments.watch && !context.settings.dry_run {
+        return watch::run(context, watch::Arguments::beside_up(arguments.services)).map(Into::into);
+    }
+    Ok(ExitCode::Success.into())
 }
 
 /// What everything was made from, now that it works, for `why`. Only a hint: nothing fails without it.
@@ -210,8 +293,13 @@ fn tell_endpoints(platform: &Platform, port_offset: u16, events: &Events) {
     }
 }
 
-fn show_endpoints(context: &Context, format: DataFormat, platform: &Platform, change: &Change) {
-    let endpoints = endpoints::all(&platform.project, context.settings.port_offset);
+fn show_endpoints(
+    context: &Context,
+    format: DataFormat,
+    platform: &Platform,
+    change: &Change,
+    endpoints: &[Endpoint],
+) {
     let data = serde_json::json!({
         "schema": "kernel.up/v1",
         "project": platform.name,
@@ -219,8 +307,11 @@ fn show_endpoints(context: &Context, format: DataFormat, platform: &Platform, ch
         "endpoints": endpoints,
     });
     let table = || {
+        if endpoints.is_empty() {
+            return String::new();
+        }
         let mut table = Table::new(["SERVICE", "URL", "WHAT"]);
-        for endpoint in &endpoints {
+        for endpoint in endpoints {
             let row = [&endpoint.service, &endpoint.url, &endpoint.what];
             table.row(row.map(|text| Cell::from(text.as_str())));
         }

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
+use kernel_engine_docker::images::Images;
 use kernel_engine_docker::stack::{ExecSettings, Member, Output, Stack, Which};
 use kernel_ops::converge::{self, ChangeSettings, Work};
 use kernel_ops::images::{self, BuildSettings, ImageWork};
@@ -39,6 +40,25 @@ pub struct Arguments {
     /// Do not build and start services first
     #[arg(long)]
     no_up: bool,
+
+    /// Remove images that have lost their name to a newer build
+    #[arg(
+        long,
+        value_name = "BOOLEAN",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    prune: bool,
+}
+
+impl Arguments {
+    /// After `up` has started them.
+    pub fn beside_up(services: Vec<String>) -> Self {
+        Self { services, no_up: true, prune: true }
+    }
 }
 
 /// Does it until somebody interrupts.
@@ -67,7 +87,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
                 ChangeSettings { services: arguments.services.clone(), ..ChangeSettings::default() };
             converge::up(&platform, &settings, work).await?;
         }
-        let hands = Here { context, platform: &platform, work, stack };
+        let hands = Here { context, platform: &platform, work, stack, prune: arguments.prune };
         watch::watch(&rules, &hands, events, cancel).await
     })?;
     Ok(ExitCode::Success)
@@ -118,6 +138,8 @@ struct Here<'a> {
     work: Work<'a>,
     /// Their containers; without them they are processes.
     stack: Option<Stack>,
+    /// Images that have lost their name to a newer build are removed.
+    prune: bool,
 }
 
 impl Here<'_> {
@@ -211,9 +233,16 @@ impl Hands for Here<'_> {
 
     async fn rebuild(&self, services: &BTreeSet<String>) -> Result<(), Failure> {
         let services: Vec<String> = services.iter().cloned().collect();
+        let failed = |error: EngineError| converge::engine_failure(&error);
+        let mut before = Vec::new();
         // What a process is made from is built on the way up.
         if self.stack.is_some() {
-            let address = engine::address(self.context).map_err(|error| converge::engine_failure(&error))?;
+            let address = engine::address(self.context).map_err(failed)?;
+            let found = Images::connect(&address).await.map_err(failed)?;
+            for service in &services {
+                let name = self.platform.project.image_name(service);
+                before.extend(found.find(&name).await.map_err(failed)?.map(|image| image.id));
+            }
             let settings =
                 BuildSettings { services: services.clone(), ..build::from_environment(self.context) };
             let output = images::Output::Engine(Box::pin(EngineImages::at(&address)));
@@ -222,6 +251,14 @@ impl Hands for Here<'_> {
             Box::pin(images::build(self.platform, &settings, output, work)).await?;
         }
         let settings = ChangeSettings { services, ..ChangeSettings::default() };
-        converge::up(self.platform, &settings, self.work).await.map(drop)
+        converge::up(self.platform, &settings, self.work).await?;
+        if self.prune && !before.is_empty() {
+            let address = engine::address(self.context).map_err(failed)?;
+            let images = Images::connect(&address).await.map_err(failed)?;
+            for id in before {
+                images.remove_nameless(&id).await.map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 }
