@@ -21,17 +21,6 @@ pub enum Placeholder {
     Digest(String),
 }
 
-impl Placeholder {
-    /// The option of a command that hands the real thing in.
-    #[must_use]
-    pub const fn option(&self) -> &'static str {
-        match self {
-            Self::Values => "--secrets",
-            Self::Digest(_) => "--digests",
-        }
-    }
-}
-
 /// Every placeholder in an object, each once: nothing that has one may go to a cluster.
 #[must_use]
 pub fn placeholders(object: &Value) -> Vec<Placeholder> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use kernel_core::event::Problem;
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ProjectName;
 use kernel_core::plan::Plan;
@@ -179,22 +180,27 @@ impl Files {
 
 /// What stands for a digest or a secret is no digest and no secret.
 fn refuse_placeholders(manifests: &[Manifest]) -> Result<(), Failure> {
-    let mut problems = Vec::new();
+    let (mut images, mut values) = (Vec::new(), Vec::new());
     for manifest in manifests {
-        let name = manifest.name();
+        let place = format!("{}: {}", manifest.origin, manifest.name());
         for placeholder in placeholders(&manifest.body) {
-            let what = match &placeholder {
-                Placeholder::Values => "its values are placeholders".to_owned(),
-                Placeholder::Digest(image) => format!("`{image}` is a placeholder, and no image"),
-            };
-            let message = format!("{}: {name}: {what}", manifest.origin);
-            let help = format!(
-                "hand the real ones in: `kernel deploy ENV {0} FILE`, or render with `{0} FILE`",
-                placeholder.option()
-            );
-            problems.push(problem(kernel_manifests::codes::PLACEHOLDER, message, help));
+            match placeholder {
+                Placeholder::Digest(image) => images.push(format!("{place}: {image}")),
+                Placeholder::Values => values.push(place.clone()),
+            }
         }
     }
+    let told = |lines: Vec<String>, what: &str, option: &str| {
+        let message = format!("{what} are placeholders; nothing was sent to a cluster");
+        let help = format!(
+            "hand the real ones in: `kernel deploy ENV {option} FILE`, or render with `{option} FILE`"
+        );
+        let problem = problem(kernel_manifests::codes::PLACEHOLDER, message, help);
+        (!lines.is_empty()).then_some(Problem { evidence: lines, ..problem })
+    };
+    let digests = told(images, "the digests of images", "--digests");
+    let secrets = told(values, "the values of secrets", "--secrets");
+    let problems: Vec<Problem> = digests.into_iter().chain(secrets).collect();
     if problems.is_empty() { Ok(()) } else { Err(Failure::several(ExitCode::Usage, problems)) }
 }
 
@@ -245,9 +251,8 @@ impl Confirmation {
             said => format!("`{said}` is not the name of the release, {name}; nothing was changed"),
         };
         let help = format!("say `--confirm={name}` when it is meant");
-        let fault = problem(codes::UNCONFIRMED, message, help);
-        let fault = kernel_core::event::Problem { evidence: reasons, ..fault };
-        Err(Failure::new(ExitCode::Usage, fault))
+        let problem = Problem { evidence: reasons, ..problem(codes::UNCONFIRMED, message, help) };
+        Err(Failure::new(ExitCode::Usage, problem))
     }
 }
 
