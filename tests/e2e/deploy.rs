@@ -273,6 +273,14 @@ fn a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does() {
     let told = bench.ends_with(0, &["deploy", "-f", ".", "--probe", &url]);
     assert!(told.contains(" requests, 0 lost; with 95 % certainty"), "{told}");
 
+    // Every service whose pods are replaced, without its address.
+    bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("1")]);
+    let told = bench.ends_with(0, &["deploy", "-f", ".", "--probe-services", "--probe-rate", "50"]);
+    assert!(told.contains("50 requests a second during the rollout to Service web"), "{told}");
+    assert!(told.contains(" requests, 0 lost; with 95 % certainty"), "{told}");
+    bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("2")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+
     // Pods that are said to be ready long before they answer.
     let mut rash = graceful("1");
     let container = &mut rash["spec"]["template"]["spec"]["containers"][0];
@@ -392,4 +400,20 @@ fn a_watch_shows_each_change_until_it_is_interrupted() {
     let process = rustix::process::Pid::from_child(&watch);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
     assert!(watch.wait().unwrap().success(), "to be interrupted is its good end");
+}
+
+#[test]
+fn what_holds_a_rollout_up_is_told_in_the_words_of_the_cluster() {
+    let Some(bench) = Bench::of("what_holds_a_rollout_up_is_told_in_the_words_of_the_cluster") else {
+        return;
+    };
+    let mut slow = web("1", "settings");
+    slow["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "READY", "value": "false"}]);
+    bench.write("web.yaml", &[config("settings", "hello"), slow]);
+    let told = bench.ends_with(12, &["deploy", "-f", ".", "--wait-timeout", "10s"]);
+    assert!(told.contains("its readiness probe does not succeed yet"), "{told}");
+    assert!(
+        told.contains("Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503"),
+        "{told}"
+    );
 }

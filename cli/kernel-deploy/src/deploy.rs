@@ -26,6 +26,7 @@ use crate::plan::{Input, Proposal, digest, propose};
 use crate::probe::{Loss, ProbeSettings, Prober, Proof};
 use crate::release::{Outcome, Release, Releases};
 use crate::room;
+use crate::targets::{Target, changed_services};
 
 /// What happens so shortly before or after a lost request may have to do with it.
 const NEAR_MS: i128 = 3000;
@@ -250,10 +251,7 @@ async fn locked(
     if look.proposal.plan.is_empty() {
         return Ok(report(look.proposal, None));
     }
-    let prober = match &settings.probe {
-        Some(probe) => Some(Prober::begin(probe, &cluster.client).await.map_err(|fault| vec![fault])?),
-        None => None,
-    };
+    let prober = prober(cluster, &look, settings, events).await.map_err(|fault| vec![fault])?;
     let releases = Releases::new(cluster, settings.name.as_str());
     let begun = releases.begin(&look.releases, &look.manifests, &settings.by, &settings.note).await;
     let revision = begun.map_err(|fault| vec![fault])?;
@@ -297,6 +295,30 @@ async fn locked(
         }
     }
     Ok(report)
+}
+
+/// Begins to ask whoever is to be asked during the rollout.
+async fn prober(
+    cluster: &Cluster,
+    look: &Look,
+    settings: &DeploySettings,
+    events: &Events,
+) -> Result<Option<Prober>, Fault> {
+    let Some(probe) = &settings.probe else { return Ok(None) };
+    let mut targets: Vec<Target> = probe.urls.iter().cloned().map(Target::Address).collect();
+    if probe.services {
+        targets.extend(changed_services(&look.desired, &look.observed));
+    }
+    let names: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    let message = match names.as_slice() {
+        [] => "no service that answers now has its pods replaced: nothing is probed".to_owned(),
+        names => format!("{} requests a second during the rollout to {}", probe.rate, names.join(", ")),
+    };
+    events.emit(Event::Notice { message });
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    Prober::begin(targets, probe.rate, &cluster.client).await.map(Some)
 }
 
 async fn carry_out(

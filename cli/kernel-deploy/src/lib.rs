@@ -28,6 +28,7 @@ mod severe;
 mod stage;
 mod status;
 mod survey;
+mod targets;
 
 pub use self::applyset::ApplySet;
 pub use self::cluster::{Address, Cluster};

@@ -60,8 +60,12 @@ pub struct Arguments {
     #[arg(long, value_name = "URL", value_parser = address)]
     probe: Vec<String>,
 
-    /// So many requests a second, all addresses together
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000), requires = "probe")]
+    /// The same with every service whose pods are replaced, through the cluster's API
+    #[arg(long)]
+    probe_services: bool,
+
+    /// So many requests a second, all that are asked together
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     probe_rate: u32,
 
     /// Remove everything of the release but namespaces, volume claims and definitions of kinds; `kernel rollback` brings it
@@ -137,8 +141,12 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         }
         settings.roll_back = !arguments.no_rollback && !arguments.remove;
         settings.remove = arguments.remove;
-        settings.probe = (!arguments.probe.is_empty())
-            .then(|| ProbeSettings { urls: arguments.probe.clone(), rate: arguments.probe_rate });
+        let services = arguments.probe_services;
+        settings.probe = (services || !arguments.probe.is_empty()).then(|| ProbeSettings {
+            urls: arguments.probe.clone(),
+            services,
+            rate: arguments.probe_rate,
+        });
         if let Some(plan) = &approved {
             same_target(plan, &place.cluster, &settings)?;
             settings.approved = Some(plan.digest.clone());
