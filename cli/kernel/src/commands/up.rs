@@ -137,9 +137,6 @@ impl Arguments {
 
 /// Brings it up.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
-    if arguments.infra_only {
-        return infra::run(context, arguments.format, &arguments.services);
-    }
     let settings = ChangeSettings {
         services: arguments.services.clone(),
         grace: arguments.timeout.map(Duration::from_secs),
@@ -152,6 +149,9 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             _ => Replace::Changed,
         },
     };
+    if arguments.infra_only {
+        return infra::run(context, arguments.format, &arguments.services, settings);
+    }
     let offset = context.settings.port_offset;
     let mut screen = None;
     let changed = change::run_adjusted(
