@@ -32,6 +32,8 @@ pub struct PlanOptions {
     pub keep: BTreeSet<ServiceName>,
     /// When units are replaced.
     pub replace: Replace,
+    /// A container that is replaced ends only when the one in its place does what it is for.
+    pub rolling: bool,
     /// How long each kind of step may take.
     pub deadlines: Deadlines,
     /// The time between asking a unit to end and ending it, in place of its own: `--timeout`.
@@ -59,6 +61,7 @@ impl Default for PlanOptions {
             wait: true,
             keep: BTreeSet::new(),
             replace: Replace::Changed,
+            rolling: false,
             deadlines: Deadlines::default(),
             grace: None,
         }
@@ -132,6 +135,12 @@ pub enum PlanError {
         /// The image.
         image: String,
     },
+    /// Services are to be replaced by a second container while the first one runs, and there can be one only.
+    #[error("{}", runs_once(.units))]
+    RunsOnce {
+        /// Each with why.
+        units: Vec<(ServiceName, &'static str)>,
+    },
     /// A dependency can never be healthy.
     #[error("service `{unit}` waits until `{needs}` is healthy, and `{needs}` has no health check")]
     NoHealthcheck {
@@ -140,6 +149,11 @@ pub enum PlanError {
         /// For whom.
         needs: ServiceName,
     },
+}
+
+fn runs_once(units: &[(ServiceName, &str)]) -> String {
+    let told = units.iter().map(|(unit, why)| format!("service `{unit}` can't run twice: {why}"));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// Decides what to do.

@@ -56,6 +56,10 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "no_recreate")]
     force_recreate: bool,
 
+    /// Replace a container only when the new one beside it is ready; for services that can run twice
+    #[arg(long, conflicts_with = "no_recreate")]
+    rolling: bool,
+
     /// Leave what runs as it is, also where the files say something else now
     #[arg(long)]
     no_recreate: bool,
@@ -141,6 +145,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         services: arguments.services.clone(),
         grace: arguments.timeout.map(Duration::from_secs),
         alone: arguments.no_deps,
+        rolling: arguments.rolling,
         wait_timeout: arguments.wait_timeout,
         remove_orphans: arguments.remove_orphans,
         replace: match (arguments.force_recreate, arguments.no_recreate) {
