@@ -271,13 +271,18 @@ async fn locked(
         }
         report.proof = Some(proof);
     }
-    let outcome = if done.is_success() && !lost { Outcome::Deployed } else { Outcome::Failed };
-    let good = look.releases.iter().rev().find(|release| release.outcome == Outcome::Deployed);
+    let outcome = match (done.is_success() && !lost, settings.remove) {
+        (true, false) => Outcome::Deployed,
+        (true, true) => Outcome::Removed,
+        (false, _) => Outcome::Failed,
+    };
+    let well = |release: &&Release| matches!(release.outcome, Outcome::Deployed | Outcome::Removed);
+    let good = look.releases.iter().rev().find(well);
     let mut ended = releases.end(revision, outcome).await;
     if let (Outcome::Failed, true, false, Some(good)) =
         (outcome, settings.roll_back, cancel.is_cancelled(), good)
     {
-        match back_to(cluster, good.revision, settings, events, cancel, lease).await {
+        match back_to(cluster, good, settings, events, cancel, lease).await {
             Ok(()) => {
                 report.rolled_back_to = Some(good.revision);
                 ended = releases.end(revision, Outcome::RolledBack).await;
@@ -395,17 +400,19 @@ fn explain(loss: &Loss, timeline: &[Happening]) -> Fault {
 /// The same spine with what was deployed before, its configuration included.
 async fn back_to(
     cluster: &mut Cluster,
-    revision: u32,
+    good: &Release,
     settings: &DeploySettings,
     events: &Events,
     cancel: &CancellationToken,
     lease: &Arc<Lease>,
 ) -> Result<(), Vec<Problem>> {
     let told = |faults: Vec<Fault>| faults.iter().map(Fault::problem).collect::<Vec<_>>();
+    let revision = good.revision;
     events.emit(Event::Notice { message: format!("rolling back to release {revision}") });
     let releases = Releases::new(cluster, settings.name.as_str());
     let manifests = releases.manifests(revision).await.map_err(|fault| told(vec![fault]))?;
-    let settings = DeploySettings { approved: None, remove: false, ..settings.clone() };
+    let remove = good.outcome == Outcome::Removed;
+    let settings = DeploySettings { approved: None, remove, ..settings.clone() };
     let look = look(cluster, manifests, &settings).await.map_err(told)?;
     events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
     let (done, _) = carry_out(cluster, &look, &settings, lease, events, cancel, None).await;

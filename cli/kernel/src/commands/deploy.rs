@@ -139,8 +139,9 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             settings.note = format!("go on with {revision}");
             manifests = unfinished;
         }
-        settings.roll_back = !arguments.no_rollback && !arguments.remove;
-        settings.remove = arguments.remove;
+        // A removal that was killed has nothing to deploy either.
+        settings.remove = arguments.remove || (arguments.resume && manifests.is_empty());
+        settings.roll_back = !arguments.no_rollback && !settings.remove;
         let services = arguments.probe_services;
         settings.probe = (services || !arguments.probe.is_empty()).then(|| ProbeSettings {
             urls: arguments.probe.clone(),

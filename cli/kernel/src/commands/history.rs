@@ -70,5 +70,6 @@ const fn paint(outcome: Outcome) -> Paint {
         Outcome::Deployed => Paint::Good,
         Outcome::Failed => Paint::Bad,
         Outcome::Deploying | Outcome::RolledBack => Paint::Careful,
+        Outcome::Removed => Paint::Faint,
     }
 }

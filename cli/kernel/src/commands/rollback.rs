@@ -63,8 +63,11 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             return Err(Failure::new(ExitCode::NothingSelected, problem));
         };
         let manifests = releases.manifests(revision).await.map_err(|fault| cluster::failure(&[fault]))?;
+        let removed =
+            listed.iter().any(|release| release.revision == revision && release.outcome == Outcome::Removed);
         let note = format!("roll back to {revision}");
         let mut settings = cluster::settings(context, &place.cluster, &arguments.rules, note)?;
+        settings.remove = removed;
         let message = format!("cluster {}, release {name}, back to {revision}", place.cluster.server);
         surroundings.events.emit(Event::Notice { message });
         let look = look(&mut place.cluster, manifests, &settings).await;
