@@ -3,118 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![cfg(target_os = "linux")]
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+#[path = "cluster.rs"]
+mod cluster;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Instant;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use testbed::kubernetes::{Cluster, workload_image};
-use tokio::runtime::Runtime;
+use testbed::kubernetes::workload_image;
 
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A namespace of its own, and a folder with files that are deployed into it.
-struct Bench {
-    runtime: Runtime,
-    client: Client,
-    kubeconfig: PathBuf,
-    namespace: String,
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    /// `None`, and told, when the testbed's cluster is not there.
-    fn of(test: &str) -> Option<Self> {
-        let told = std::env::var_os("KUBECONFIG");
-        let cluster = Cluster::from_environment().ok();
-        let cluster =
-            cluster.filter(|cluster| told.is_some_and(|path| Path::new(&path) == cluster.kubeconfig()));
-        let Some(cluster) = cluster else {
-            // Straight to the terminal: what a test that passes prints is shown to nobody.
-            let text = format!("left out: {test}: KUBECONFIG is not that of the testbed's cluster\n");
-            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
-            return None;
-        };
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (client, namespace) = runtime.block_on(async {
-            let client = cluster.client().await.unwrap();
-            let namespace = json!({"metadata": {"generateName": "deploy-test-"}});
-            let namespace: Namespace = serde_json::from_value(namespace).unwrap();
-            let made = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
-            (client, made.metadata.name.unwrap())
-        });
-        let folder = tempfile::tempdir().unwrap();
-        Some(Self { runtime, client, kubeconfig: cluster.kubeconfig().to_owned(), namespace, folder })
-    }
-
-    fn write(&self, name: &str, objects: &[Value]) {
-        let texts: Vec<String> = objects.iter().map(|object| object.to_string() + "\n").collect();
-        std::fs::write(self.folder.path().join(name), texts.join("---\n")).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kernel"));
-        command
-            .current_dir(self.folder.path())
-            .env("KUBECONFIG", &self.kubeconfig)
-            .args(["--progress", "plain"])
-            .args(arguments)
-            .args(["--namespace", &self.namespace]);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs it and requires an exit code; both outputs together.
-    #[track_caller]
-    fn ends_with(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "`kernel {}`:\n{told}", arguments.join(" "));
-        told
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    fn deployment(&self, name: &str) -> Option<Deployment> {
-        self.runtime.block_on(self.api::<Deployment>().get_opt(name)).unwrap()
-    }
-
-    fn image_of(&self, name: &str) -> String {
-        let spec = self.deployment(name).unwrap().spec.unwrap().template.spec.unwrap();
-        spec.containers[0].image.clone().unwrap()
-    }
-
-    fn configs(&self) -> Vec<String> {
-        let list = self.runtime.block_on(self.api::<ConfigMap>().list(&ListParams::default())).unwrap();
-        let names = list.items.into_iter().filter_map(|map| map.metadata.name);
-        names.filter(|name| name.starts_with("settings")).collect()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let parameters = DeleteParams::default();
-        drop(self.runtime.block_on(namespaces.delete(&self.namespace, &parameters)));
-    }
-}
+use cluster::{Bench, PATIENCE};
 
 fn config(name: &str, value: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"greeting": value}})
@@ -221,7 +125,15 @@ fn a_doomed_version_is_a_verdict_and_what_was_there_is_there_again() {
     let mut crashing = web("1", "settings");
     crashing["metadata"]["name"] = json!("crashing");
     crashing["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["exit", "7"]);
-    for (object, words) in [(lost, "CreateContainerConfigError"), (crashing, "exit code 7")] {
+    let mut greedy = web("1", "settings");
+    greedy["metadata"]["name"] = json!("greedy");
+    greedy["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["fill"]);
+    greedy["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"limits": {"memory": "32Mi"}});
+    for (object, words) in [
+        (lost, "CreateContainerConfigError"),
+        (crashing, "exit code 7"),
+        (greedy, "took more memory than its limit"),
+    ] {
         bench.write("web.yaml", &[web("1", "settings"), config("settings", "hello"), object]);
         let told = bench.ends_with(11, &["deploy", "-f", "."]);
         assert!(told.contains(words), "{told}");
@@ -230,9 +142,14 @@ fn a_doomed_version_is_a_verdict_and_what_was_there_is_there_again() {
     large["metadata"]["name"] = json!("large");
     large["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "4000"}});
     bench.write("web.yaml", &[web("1", "settings"), config("settings", "hello"), large]);
-    let told = bench.ends_with(11, &["deploy", "-f", "."]);
+    let told = bench.ends_with(11, &["deploy", "-f", ".", "--no-room-check"]);
     assert!(told.contains("Unschedulable") && told.contains("Insufficient cpu"), "{told}");
     assert!(bench.deployment("large").is_none(), "what failed is taken back");
+    let releases = || bench.ends_with(0, &["history", "-o", "json"]);
+    let before = releases();
+    let told = bench.ends_with(10, &["deploy", "-f", "."]);
+    assert!(told.contains("K-DEPLOY-020") && told.contains("2 of 2 more pods find no node"), "{told}");
+    assert_eq!(before, releases(), "nothing was begun");
 }
 
 #[test]
@@ -264,7 +181,12 @@ fn what_the_cluster_refuses_is_told_before_anything_is_changed() {
     bench.write("web.yaml", &[config("settings", "hello"), other]);
     let told = bench.ends_with(2, &["deploy", "-f", "."]);
     assert!(told.contains("K-DEPLOY-007") && told.contains("spec.selector"), "{told}");
-    bench.ends_with(0, &["deploy", "-f", ".", "--replace"]);
+    let told = bench.ends_with(2, &["deploy", "-f", ".", "--replace"]);
+    assert!(told.contains("K-DEPLOY-019") && told.contains("Deployment web: replace"), "{told}");
+    let told = bench.ends_with(2, &["deploy", "-f", ".", "--replace", "--confirm=another"]);
+    assert!(told.contains("`another` is not the name of the release"), "{told}");
+    let confirm = format!("--confirm={}", bench.namespace);
+    bench.ends_with(0, &["deploy", "-f", ".", "--replace", &confirm]);
 }
 
 #[test]
@@ -351,6 +273,14 @@ fn a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does() {
     let told = bench.ends_with(0, &["deploy", "-f", ".", "--probe", &url]);
     assert!(told.contains(" requests, 0 lost; with 95 % certainty"), "{told}");
 
+    // Every service whose pods are replaced, without its address.
+    bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("1")]);
+    let told = bench.ends_with(0, &["deploy", "-f", ".", "--probe-services", "--probe-rate", "50"]);
+    assert!(told.contains("50 requests a second during the rollout to Service web"), "{told}");
+    assert!(told.contains(" requests, 0 lost; with 95 % certainty"), "{told}");
+    bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("2")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+
     // Pods that are said to be ready long before they answer.
     let mut rash = graceful("1");
     let container = &mut rash["spec"]["template"]["spec"]["containers"][0];
@@ -373,8 +303,7 @@ fn a_deploy_that_was_killed_is_gone_on_with() {
     assert!(told.contains("K-DEPLOY-015"), "{told}");
     bench.write("web.yaml", &[config("settings", "hello"), service(), web("1", "settings")]);
     let mut killed = bench.command(&["deploy", "-f", "."]);
-    let mut killed =
-        killed.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut killed = killed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     let releases =
         || bench.runtime.block_on(bench.api::<Secret>().list(&ListParams::default())).unwrap().items;
@@ -419,8 +348,7 @@ fn a_living_deploy_keeps_others_out_and_a_dead_one_does_not() {
     slow["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "READY", "value": "false"}]);
     bench.write("web.yaml", &[config("settings", "hello"), slow]);
     let mut first = bench.command(&["deploy", "-f", "."]);
-    let mut first =
-        first.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     while bench.deployment("web").is_none() {
         assert!(begun.elapsed() < PATIENCE, "the first deploy does not begin");
@@ -438,4 +366,54 @@ fn a_living_deploy_keeps_others_out_and_a_dead_one_does_not() {
     assert_eq!(holder.as_deref(), Some(""), "it was given back");
     let releases = bench.runtime.block_on(bench.api::<Secret>().list(&ListParams::default())).unwrap();
     assert!(releases.items.len() >= 2);
+}
+
+#[test]
+fn a_watch_shows_each_change_until_it_is_interrupted() {
+    let Some(bench) = Bench::of("a_watch_shows_each_change_until_it_is_interrupted") else { return };
+    let mut watch = bench.command(&["status", "--watch"]);
+    let mut watch = watch.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (line, lines) = mpsc::channel();
+    let output = BufReader::new(watch.stdout.take().unwrap());
+    std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+    let sees = |words: &[&str]| {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match lines.recv_timeout(PATIENCE) {
+                Ok(line) if words.iter().all(|word| line.contains(word)) => return,
+                Ok(_) => {}
+                Err(error) => panic!("{words:?} is never shown: {error}"),
+            }
+        }
+        panic!("{words:?} is never shown");
+    };
+    sees(&["nothing of", "is deployed"]);
+    bench.write("web.yaml", &[config("settings", "hello"), service(), web("1", "settings")]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    sees(&["Deployment", "web", "ready"]);
+    // Another's doing is seen as well.
+    let scale = json!({"spec": {"replicas": 0}});
+    let scaled = bench.api::<Deployment>();
+    let parameters = PatchParams::default();
+    bench.runtime.block_on(scaled.patch_scale("web", &parameters, &Patch::Merge(scale))).unwrap();
+    sees(&["Deployment", "web"]);
+    let process = rustix::process::Pid::from_child(&watch);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    assert!(watch.wait().unwrap().success(), "to be interrupted is its good end");
+}
+
+#[test]
+fn what_holds_a_rollout_up_is_told_in_the_words_of_the_cluster() {
+    let Some(bench) = Bench::of("what_holds_a_rollout_up_is_told_in_the_words_of_the_cluster") else {
+        return;
+    };
+    let mut slow = web("1", "settings");
+    slow["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "READY", "value": "false"}]);
+    bench.write("web.yaml", &[config("settings", "hello"), slow]);
+    let told = bench.ends_with(12, &["deploy", "-f", ".", "--wait-timeout", "10s"]);
+    assert!(told.contains("its readiness probe does not succeed yet"), "{told}");
+    assert!(
+        told.contains("Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503"),
+        "{told}"
+    );
 }

@@ -266,6 +266,11 @@ pub enum Call {
         /// Its name or id.
         container: String,
     },
+    /// Waits until a container does what it is for: its own check passes; without one, it runs.
+    AwaitContainer {
+        /// Its name or id.
+        container: String,
+    },
     /// Lets a paused container go on.
     UnpauseContainer {
         /// Its name or id.
@@ -333,6 +338,7 @@ impl Call {
             Self::ConnectNetwork { .. } => "connect",
             Self::CopyFiles { .. } => "copy",
             Self::StartContainer { .. } => "start",
+            Self::AwaitContainer { .. } => "await",
             Self::UnpauseContainer { .. } => "unpause",
             Self::StopContainer { .. } => "stop",
             Self::RenameContainer { .. } => "rename",
@@ -352,6 +358,7 @@ impl Call {
             Self::ConnectNetwork { .. } => "connected",
             Self::CopyFiles { .. } => "files are in it",
             Self::StartContainer { .. } | Self::UnpauseContainer { .. } => "started",
+            Self::AwaitContainer { .. } => "ready",
             Self::StopContainer { .. } => "stopped",
             Self::RenameContainer { .. } => "renamed",
         }
@@ -368,7 +375,9 @@ impl fmt::Display for Call {
                 let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
                 write!(f, "{verb} {} into {container}", paths.join(" "))
             }
-            Self::StartContainer { container } | Self::UnpauseContainer { container } => {
+            Self::StartContainer { container }
+            | Self::AwaitContainer { container }
+            | Self::UnpauseContainer { container } => {
                 write!(f, "{verb} container {container}")
             }
             Self::StopContainer { name, .. } | Self::RemoveContainer { name, .. } => {

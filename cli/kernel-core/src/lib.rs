@@ -13,6 +13,7 @@ pub mod object;
 pub mod pins;
 pub mod plan;
 pub mod planner;
+pub mod quantity;
 pub mod scope;
 pub mod secret;
 pub mod source;

@@ -40,6 +40,8 @@ pub struct PlanOptions {
     pub start: bool,
     /// When nothing is wanted: only these units, and what nobody else uses. `None`: all of the project.
     pub only: Option<BTreeSet<ServiceName>>,
+    /// A container that is replaced ends only when the one in its place does what it is for.
+    pub rolling: bool,
     /// How long each kind of step may take.
     pub deadlines: Deadlines,
     /// The time between asking a unit to end and ending it, in place of its own: `--timeout`.
@@ -83,6 +85,7 @@ impl Default for PlanOptions {
             renew_volumes: false,
             start: true,
             only: None,
+            rolling: false,
             deadlines: Deadlines::default(),
             grace: None,
         }
@@ -156,6 +159,12 @@ pub enum PlanError {
         /// The image.
         image: String,
     },
+    /// Services are to be replaced by a second container while the first one runs, and there can be one only.
+    #[error("{}", runs_once(.units))]
+    RunsOnce {
+        /// Each with why.
+        units: Vec<(ServiceName, &'static str)>,
+    },
     /// A dependency can never be healthy.
     #[error("service `{unit}` waits until `{needs}` is healthy, and `{needs}` has no health check")]
     NoHealthcheck {
@@ -164,6 +173,11 @@ pub enum PlanError {
         /// For whom.
         needs: ServiceName,
     },
+}
+
+fn runs_once(units: &[(ServiceName, &str)]) -> String {
+    let told = units.iter().map(|(unit, why)| format!("service `{unit}` can't run twice: {why}"));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// Decides what to do.

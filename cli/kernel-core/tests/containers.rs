@@ -169,6 +169,9 @@ impl Playground {
                 assert!(!found.state.is_alive(), "{step}");
                 found.state = ContainerState::Ready;
             }
+            Call::AwaitContainer { container } => {
+                assert_eq!(self.find(container).state, ContainerState::Ready, "{step}");
+            }
             Call::StopContainer { container, .. } => {
                 let found = self.find(container);
                 assert!(found.state.is_alive(), "{step}");
@@ -275,6 +278,79 @@ fn a_replacement_converges_from_anywhere_and_keeps_what_has_no_name() {
     let second = playground.plan(&after, &PlanOptions::default());
     playground.carry_out(&second);
     assert_eq!(playground.world.containers[0].volumes, volume);
+}
+
+#[test]
+fn a_rolling_replacement_starts_first_and_converges_from_anywhere() {
+    let web = |version| {
+        let mut web = service("web", version, &[]);
+        container(&mut web).scale = 2;
+        container(&mut web).anonymous.clear();
+        web
+    };
+    let (before, after) = (project(vec![web(1)], "1"), project(vec![web(2)], "1"));
+    let options = PlanOptions { rolling: true, ..PlanOptions::default() };
+    let mut start = Playground::new();
+    let up = start.plan(&before, &options);
+    start.carry_out(&up);
+    let roll = start.plan(&after, &options);
+    let mut playground = start.clone();
+    for step in &roll.steps {
+        playground.step(step);
+        let serving = playground.world.containers.iter().filter(|found| found.state == ContainerState::Ready);
+        assert!(serving.count() >= 2, "after {step} of\n{roll}");
+    }
+    for count in 0..=roll.steps.len() {
+        for options in [&options, &PlanOptions::default()] {
+            let mut playground = start.clone();
+            roll.steps.iter().take(count).for_each(|step| playground.step(step));
+            let rest = playground.plan(&after, options);
+            playground.carry_out(&rest);
+            assert_eq!(
+                playground.names(),
+                BTreeSet::from(["p-web-1", "p-web-2"]),
+                "{count} of\n{roll}\n{rest}"
+            );
+            let again = playground.plan(&after, options);
+            assert!(again.is_empty(), "after {count} of\n{roll}then\n{rest}there is still\n{again}");
+        }
+    }
+}
+
+#[test]
+fn what_can_not_run_twice_is_not_rolled() {
+    let refused = |change: &dyn Fn(&mut DesiredContainer)| {
+        let version = |version| {
+            let mut web = service("web", version, &[]);
+            container(&mut web).anonymous.clear();
+            change(container(&mut web));
+            project(vec![web], "1")
+        };
+        let mut playground = Playground::new();
+        let options = PlanOptions { rolling: true, ..PlanOptions::default() };
+        let up = playground.plan(&version(1), &options);
+        playground.carry_out(&up);
+        playground.try_plan(&version(2), &options).map(drop).map_err(|error| error.to_string())
+    };
+    let host = |container: &mut DesiredContainer, name: &str, value: Json| {
+        container.body.expose_mut()["HostConfig"][name] = value;
+    };
+    assert_eq!(refused(&|_| {}), Ok(()));
+    assert_eq!(refused(&|web| host(web, "PortBindings", json!({"80/tcp": [{"HostPort": ""}]}))), Ok(()));
+    assert_eq!(refused(&|web| host(web, "Binds", json!(["/a:/b:ro,z"]))), Ok(()));
+    type Change<'a> = &'a dyn Fn(&mut DesiredContainer);
+    let cases: [(&str, Change<'_>); 6] = [
+        ("publishes a port", &|web| host(web, "PortBindings", json!({"80/tcp": [{"HostPort": "80"}]}))),
+        ("`container_name`", &|web| web.fixed_name = Some("web".to_owned())),
+        ("network of this machine", &|web| host(web, "NetworkMode", json!("host"))),
+        ("has a volume", &|web| assert!(web.volumes.insert("p_data".to_owned()))),
+        ("a folder of this machine", &|web| host(web, "Binds", json!(["/a:/b"]))),
+        ("a folder of this machine", &|web| host(web, "Mounts", json!([{"Type": "bind", "Source": "/a"}]))),
+    ];
+    for (why, change) in cases {
+        let error = refused(change).unwrap_err();
+        assert!(error.starts_with("service `web` can't run twice:") && error.contains(why), "{error}");
+    }
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl ApplySet {
             let whose = if tool.is_empty() { "somebody else" } else { tool };
             let message = format!("the ConfigMap {} is no record of ours: {whose} made it", self.parent.name);
             return Err(Fault::new(codes::FOREIGN, message)
-                .help("choose another name for the release with `--name`, or remove that ConfigMap"));
+                .help("choose another name for the release with `-p NAME`, or remove that ConfigMap"));
         }
         let list = |name: &str| {
             let text = annotations.get(name).map_or("", String::as_str);

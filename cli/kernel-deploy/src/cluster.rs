@@ -27,6 +27,8 @@ pub struct Address {
     pub context: Option<String>,
     /// Where namespaced objects go that don't say it; without one the context's namespace.
     pub namespace: Option<String>,
+    /// The API server that the way must lead to; any other is refused.
+    pub server: Option<String>,
 }
 
 /// A kind, as the cluster knows it.
@@ -61,7 +63,7 @@ impl Cluster {
     /// Finds the way to a cluster. Sends nothing to it yet.
     ///
     /// # Errors
-    /// When there is no kubeconfig, or it makes no sense.
+    /// When there is no kubeconfig, or it makes no sense, or leads to another server than it must.
     pub async fn connect(address: &Address) -> Result<Self, Fault> {
         // Whoever was first is as good: there is one provider in this workspace.
         let _already_there = rustls::crypto::ring::default_provider().install_default();
@@ -70,6 +72,9 @@ impl Cluster {
         config.read_timeout = Some(PATIENCE);
         let namespace = address.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let server = config.cluster_url.to_string();
+        if let Some(wanted) = address.server.as_deref().filter(|wanted| !is_same_server(wanted, &server)) {
+            return Err(elsewhere(wanted, &server));
+        }
         let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
         Ok(Self { client, server, namespace, resources: BTreeMap::new() })
     }
@@ -160,6 +165,29 @@ async fn configuration(address: &Address) -> Result<Config, Fault> {
     Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| no_cluster(&error))
 }
 
+/// Whether two addresses are of one server: the same scheme, host and port, whatever is written out.
+fn is_same_server(one: &str, other: &str) -> bool {
+    let parts = |text: &str| {
+        let uri: http::Uri = text.parse().ok()?;
+        let scheme = uri.scheme_str()?.to_owned();
+        let port = uri.port_u16().or(match scheme.as_str() {
+            "https" => Some(443),
+            "http" => Some(80),
+            _ => None,
+        })?;
+        let host = uri.host()?.to_ascii_lowercase();
+        Some((scheme, host, port, uri.path().trim_end_matches('/').to_owned()))
+    };
+    parts(one).is_some_and(|one| parts(other) == Some(one))
+}
+
+fn elsewhere(wanted: &str, server: &str) -> Fault {
+    let message =
+        format!("the cluster must be {wanted}, and the kubeconfig leads to {server}; nothing was sent to it");
+    Fault::new(codes::ELSEWHERE, message)
+        .help("mend the context of the kubeconfig, or what the environment says of its `cluster`")
+}
+
 fn no_cluster(error: &dyn std::error::Error) -> Fault {
     let mut message = format!("looking for the cluster: {error}");
     let mut cause = error.source();
@@ -203,4 +231,48 @@ fn unknown(manifest: &Manifest, known: &Discovery) -> Fault {
         format!("the cluster has {}", others.join(", "))
     };
     Fault::new(codes::UNKNOWN_KIND, message).help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_may_be_written_in_several_ways() {
+        for (one, other) in [
+            ("https://a.example:443", "https://A.example/"),
+            ("https://a.example:6443/", "https://a.example:6443"),
+            ("https://a.example/k8s/c-1/", "https://a.example/k8s/c-1"),
+        ] {
+            assert!(is_same_server(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("https://a.example:6443", "https://a.example"),
+            ("https://a.example", "http://a.example:443"),
+            ("https://a.example/k8s/c-1", "https://a.example/k8s/c-2"),
+            ("https://a.example.", "https://a.example"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert!(!is_same_server(one, other), "{one} {other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_server_than_the_one_that_is_meant_is_refused_before_anything_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let text = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n\
+                    users: [{name: u, user: {token: t}}]\ncontexts: [{name: staging, context: {cluster: c, user: u}}]\n";
+        std::fs::write(&path, text).unwrap();
+        let address = |server: &str| Address {
+            kubeconfig: Some(path.clone()),
+            context: Some("staging".to_owned()),
+            namespace: Some("shop".to_owned()),
+            server: Some(server.to_owned()),
+        };
+        assert!(Cluster::connect(&address("https://127.0.0.1:1/")).await.is_ok());
+        let fault = Cluster::connect(&address("https://127.0.0.1:2")).await.unwrap_err();
+        assert_eq!(fault.code, codes::ELSEWHERE);
+        assert!(fault.message.contains("127.0.0.1:2") && fault.message.contains("127.0.0.1:1"), "{fault}");
+    }
 }

@@ -36,6 +36,12 @@ pub const NO_RELEASE: Code = Code("K-DEPLOY-015");
 pub const REQUEST_LOST: Code = Code("K-DEPLOY-016");
 /// What is probed was not well before anything was changed.
 pub const NO_BASELINE: Code = Code("K-DEPLOY-017");
+/// The kubeconfig leads to another place than the environment names.
+pub const ELSEWHERE: Code = Code("K-DEPLOY-018");
+/// A severe action was not confirmed.
+pub const UNCONFIRMED: Code = Code("K-DEPLOY-019");
+/// The cluster has no room for the pods that a deploy makes.
+pub const NO_ROOM: Code = Code("K-DEPLOY-020");
 
 /// All of them, each with a page in `docs/errors/`.
 pub const ALL: &[Code] = &[
@@ -56,4 +62,7 @@ pub const ALL: &[Code] = &[
     NO_RELEASE,
     REQUEST_LOST,
     NO_BASELINE,
+    ELSEWHERE,
+    UNCONFIRMED,
+    NO_ROOM,
 ];

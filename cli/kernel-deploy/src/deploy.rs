@@ -21,10 +21,12 @@ use crate::fault::Fault;
 use crate::lease::Lease;
 use crate::live::{Happening, What};
 use crate::manifest::Manifest;
-use crate::observe::{Settings, complete, observe};
+use crate::observe::{Observation, Settings, complete, observe};
 use crate::plan::{Input, Proposal, digest, propose};
 use crate::probe::{Loss, ProbeSettings, Prober, Proof};
 use crate::release::{Outcome, Release, Releases};
+use crate::room;
+use crate::targets::{Target, changed_services};
 
 /// What happens so shortly before or after a lost request may have to do with it.
 const NEAR_MS: i128 = 3000;
@@ -53,6 +55,10 @@ pub struct DeploySettings {
     pub note: String,
     /// What is asked during the rollout, to prove that nothing is lost.
     pub probe: Option<ProbeSettings>,
+    /// Everything of the release goes; what earlier releases need goes too.
+    pub remove: bool,
+    /// Whether a deploy is refused that the cluster has no room for.
+    pub check_room: bool,
 }
 
 /// What came of it.
@@ -76,7 +82,9 @@ pub struct Report {
 
 /// What is there, and what that means.
 pub struct Look {
+    manifests: Vec<Manifest>,
     desired: Vec<Manifest>,
+    observed: Vec<Observation>,
     releases: Vec<Release>,
     /// What is to be done.
     pub proposal: Proposal,
@@ -88,13 +96,18 @@ pub struct Look {
 /// Everything that the cluster refuses, and what can't be changed.
 pub async fn look(
     cluster: &mut Cluster,
-    manifests: &[Manifest],
+    manifests: Vec<Manifest>,
     settings: &DeploySettings,
 ) -> Result<Look, Vec<Fault>> {
-    cluster.learn(manifests).await?;
+    if manifests.is_empty() && !settings.remove {
+        let message = "there is nothing in these files; everything that was deployed would be removed";
+        let help = "check the path; to remove a release, say `kernel deploy --remove`";
+        return Err(vec![Fault::new(codes::EMPTY, message).help(help)]);
+    }
+    cluster.learn(&manifests).await?;
     let cluster = &*cluster;
     let set = ApplySet::new(settings.name.as_str(), &cluster.namespace);
-    let desired = complete(cluster, manifests, &set.id);
+    let desired = complete(cluster, &manifests, &set.id);
     let releases = Releases::new(cluster, settings.name.as_str());
     let (observed, recorded, listed) = tokio::join!(
         observe(cluster, &desired, &set.id, settings.settings),
@@ -109,7 +122,7 @@ pub async fn look(
         Some(_) => set.members(cluster, &scope).await.map_err(|fault| vec![fault])?,
         None => Vec::new(),
     };
-    let kept: BTreeSet<ObjectName> = releases.needed(&listed);
+    let kept: BTreeSet<ObjectName> = if settings.remove { BTreeSet::new() } else { releases.needed(&listed) };
     let proposal = propose(&Input {
         project: &settings.name,
         desired: &desired,
@@ -122,30 +135,37 @@ pub async fn look(
         wait: settings.wait,
         prune: settings.prune,
     })?;
-    Ok(Look { desired, releases: listed, proposal })
+    Ok(Look { manifests, desired, observed, releases: listed, proposal })
 }
 
-/// Carries a deploy out: look, lock, look again, write down, do, wait, write down how it ended; and when it fails, the
-/// same with what was there before.
+/// Refuses what the cluster has no room for. Gives what could not be found out, as a sentence.
+///
+/// # Errors
+/// What there is no room for, or the cluster does not answer.
+pub async fn check_room(cluster: &Cluster, look: &Look) -> Result<Option<String>, Vec<Fault>> {
+    room::check(cluster, &look.desired, &look.observed).await.map_err(|fault| vec![fault])
+}
+
+/// Carries out what a look led to: lock, look again, write down, do, wait, write down how it ended; and when it fails,
+/// the same with what was there before.
 ///
 /// # Errors
 /// What stood in the way before anything was changed.
 pub async fn deploy(
     cluster: &mut Cluster,
-    manifests: &[Manifest],
+    first: Look,
     settings: &DeploySettings,
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Report, Vec<Fault>> {
-    if manifests.is_empty() {
-        let message = "there is nothing in these files; everything that was deployed would be removed";
-        let help = "check the path; to remove a release, say `kernel deploy --remove`";
-        return Err(vec![Fault::new(codes::EMPTY, message).help(help)]);
-    }
-    let first = look(cluster, manifests, settings).await?;
     approve(settings, &first.proposal.plan)?;
     if first.proposal.plan.is_empty() {
         return Ok(report(first.proposal, None));
+    }
+    if settings.check_room
+        && let Some(message) = check_room(cluster, &first).await?
+    {
+        events.emit(Event::Notice { message });
     }
     let lock = format!("kernel-{}", settings.name);
     let holder = format!("{} ({})", settings.by, uuid::Uuid::now_v7());
@@ -156,37 +176,46 @@ pub async fn deploy(
         );
         events.emit(Event::Notice { message });
     };
-    ensure_namespace(cluster, settings, &first, events, cancel).await?;
+    let settings = &DeploySettings {
+        // With the namespace the plan has lost a step; who asked for the whole of it gets the whole of it.
+        approved: if ensure_namespace(cluster, settings, &first, events, cancel).await? {
+            None
+        } else {
+            settings.approved.clone()
+        },
+        ..settings.clone()
+    };
     let lease = Lease::acquire(cluster, &lock, &holder, waiting).await.map_err(|fault| vec![fault])?;
     let lease = Arc::new(lease);
-    let result = locked(cluster, manifests, settings, events, cancel, &lease).await;
+    let result = locked(cluster, first.manifests, settings, events, cancel, &lease).await;
     if let Some(lease) = Arc::into_inner(lease) {
         lease.release().await;
     }
     result
 }
 
-/// A lock and a release live in the namespace, so where the files make it, that is done first and alone.
+/// A lock and a release live in the namespace, so where the files make it, that is done first and alone. Says whether it
+/// was done.
 async fn ensure_namespace(
     cluster: &Cluster,
     settings: &DeploySettings,
     first: &Look,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<(), Vec<Fault>> {
+) -> Result<bool, Vec<Fault>> {
     let is_it = |step: &&Step| {
         let create = matches!(&step.action, Action::Object(action) if **action == ObjectAction::Create);
         let named = matches!(&step.subject, Subject::Object(name)
             if name.kind == "Namespace" && name.group.is_empty() && name.name == cluster.namespace);
         create && named
     };
-    let Some(step) = first.proposal.plan.steps.iter().find(is_it) else { return Ok(()) };
+    let Some(step) = first.proposal.plan.steps.iter().find(is_it) else { return Ok(false) };
     let plan = Plan { steps: vec![step.clone()], ..first.proposal.plan.clone() };
     let set = ApplySet::new(settings.name.as_str(), &cluster.namespace);
     let engine = ClusterEngine::new(cluster.clone(), &first.desired, set, settings.settings, None);
     let done = execute(&engine, &plan, events, cancel).await;
     match done.failed.first() {
-        None => Ok(()),
+        None => Ok(true),
         Some(failure) => Err(vec![
             Fault::new(codes::REFUSED, failure.problem.message.clone())
                 .help(failure.problem.help.clone().unwrap_or_default()),
@@ -210,7 +239,7 @@ fn approve(settings: &DeploySettings, plan: &Plan) -> Result<(), Vec<Fault>> {
 
 async fn locked(
     cluster: &mut Cluster,
-    manifests: &[Manifest],
+    manifests: Vec<Manifest>,
     settings: &DeploySettings,
     events: &Events,
     cancel: &CancellationToken,
@@ -218,15 +247,13 @@ async fn locked(
 ) -> Result<Report, Vec<Fault>> {
     // Somebody may have deployed between the first look and the lock.
     let look = look(cluster, manifests, settings).await?;
+    approve(settings, &look.proposal.plan)?;
     if look.proposal.plan.is_empty() {
         return Ok(report(look.proposal, None));
     }
-    let prober = match &settings.probe {
-        Some(probe) => Some(Prober::begin(probe, &cluster.client).await.map_err(|fault| vec![fault])?),
-        None => None,
-    };
+    let prober = prober(cluster, &look, settings, events).await.map_err(|fault| vec![fault])?;
     let releases = Releases::new(cluster, settings.name.as_str());
-    let begun = releases.begin(&look.releases, manifests, &settings.by, &settings.note).await;
+    let begun = releases.begin(&look.releases, &look.manifests, &settings.by, &settings.note).await;
     let revision = begun.map_err(|fault| vec![fault])?;
     events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
     let (done, timeline) = carry_out(cluster, &look, settings, lease, events, cancel, prober.as_ref()).await;
@@ -244,13 +271,18 @@ async fn locked(
         }
         report.proof = Some(proof);
     }
-    let outcome = if done.is_success() && !lost { Outcome::Deployed } else { Outcome::Failed };
-    let good = look.releases.iter().rev().find(|release| release.outcome == Outcome::Deployed);
+    let outcome = match (done.is_success() && !lost, settings.remove) {
+        (true, false) => Outcome::Deployed,
+        (true, true) => Outcome::Removed,
+        (false, _) => Outcome::Failed,
+    };
+    let well = |release: &&Release| matches!(release.outcome, Outcome::Deployed | Outcome::Removed);
+    let good = look.releases.iter().rev().find(well);
     let mut ended = releases.end(revision, outcome).await;
     if let (Outcome::Failed, true, false, Some(good)) =
         (outcome, settings.roll_back, cancel.is_cancelled(), good)
     {
-        match back_to(cluster, good.revision, settings, events, cancel, lease).await {
+        match back_to(cluster, good, settings, events, cancel, lease).await {
             Ok(()) => {
                 report.rolled_back_to = Some(good.revision);
                 ended = releases.end(revision, Outcome::RolledBack).await;
@@ -268,6 +300,30 @@ async fn locked(
         }
     }
     Ok(report)
+}
+
+/// Begins to ask whoever is to be asked during the rollout.
+async fn prober(
+    cluster: &Cluster,
+    look: &Look,
+    settings: &DeploySettings,
+    events: &Events,
+) -> Result<Option<Prober>, Fault> {
+    let Some(probe) = &settings.probe else { return Ok(None) };
+    let mut targets: Vec<Target> = probe.urls.iter().cloned().map(Target::Address).collect();
+    if probe.services {
+        targets.extend(changed_services(&look.desired, &look.observed));
+    }
+    let names: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    let message = match names.as_slice() {
+        [] => "no service that answers now has its pods replaced: nothing is probed".to_owned(),
+        names => format!("{} requests a second during the rollout to {}", probe.rate, names.join(", ")),
+    };
+    events.emit(Event::Notice { message });
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    Prober::begin(targets, probe.rate, &cluster.client).await.map(Some)
 }
 
 async fn carry_out(
@@ -344,18 +400,20 @@ fn explain(loss: &Loss, timeline: &[Happening]) -> Fault {
 /// The same spine with what was deployed before, its configuration included.
 async fn back_to(
     cluster: &mut Cluster,
-    revision: u32,
+    good: &Release,
     settings: &DeploySettings,
     events: &Events,
     cancel: &CancellationToken,
     lease: &Arc<Lease>,
 ) -> Result<(), Vec<Problem>> {
     let told = |faults: Vec<Fault>| faults.iter().map(Fault::problem).collect::<Vec<_>>();
+    let revision = good.revision;
     events.emit(Event::Notice { message: format!("rolling back to release {revision}") });
     let releases = Releases::new(cluster, settings.name.as_str());
     let manifests = releases.manifests(revision).await.map_err(|fault| told(vec![fault]))?;
-    let settings = DeploySettings { approved: None, ..settings.clone() };
-    let look = look(cluster, &manifests, &settings).await.map_err(told)?;
+    let remove = good.outcome == Outcome::Removed;
+    let settings = DeploySettings { approved: None, remove, ..settings.clone() };
+    let look = look(cluster, manifests, &settings).await.map_err(told)?;
     events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
     let (done, _) = carry_out(cluster, &look, &settings, lease, events, cancel, None).await;
     if done.is_success() {

@@ -59,7 +59,7 @@ impl Fault {
     #[must_use]
     pub fn exit(&self) -> ExitCode {
         match self.code {
-            codes::NO_CLUSTER | codes::UNREACHABLE => ExitCode::Prerequisite,
+            codes::NO_CLUSTER | codes::UNREACHABLE | codes::NO_ROOM => ExitCode::Prerequisite,
             codes::FORBIDDEN => ExitCode::Permission,
             codes::LOCKED => ExitCode::Locked,
             codes::PLAN_IS_OLD => ExitCode::Conflict,

@@ -23,9 +23,12 @@ pub mod plan;
 mod pods;
 mod probe;
 pub mod release;
+mod room;
+mod severe;
 mod stage;
 mod status;
 mod survey;
+mod targets;
 
 pub use self::applyset::ApplySet;
 pub use self::cluster::{Address, Cluster};
@@ -38,7 +41,8 @@ pub use self::observe::{Observation, Settings};
 pub use self::plan::digest;
 pub use self::probe::{Loss, ProbeSettings, Proof};
 pub use self::release::{Outcome, Release, Releases};
-pub use self::survey::{Surveyed, survey};
+pub use self::severe::severe;
+pub use self::survey::{Surveyed, survey, watch};
 
 /// Who writes, as the cluster's `managedFields` know us.
 pub const FIELD_MANAGER: &str = "kernel";

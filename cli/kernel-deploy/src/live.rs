@@ -30,6 +30,9 @@ use crate::status::{Readiness, readiness};
 /// How long a pod without room may wait before that is a verdict.
 const ROOM: Duration = Duration::from_secs(4);
 
+/// What the cluster's parts tell of objects. They are a help and no more: who may not read them does without.
+const EVENT: &str = "Event";
+
 /// So many last lines of a pod that failed are shown.
 const LAST_LINES: i64 = 20;
 
@@ -146,6 +149,7 @@ impl Live {
         if name.group == "apps" || name.group == "batch" {
             self.watch("", "Pod", name.namespace.as_ref());
             self.watch("discovery.k8s.io", "EndpointSlice", name.namespace.as_ref());
+            self.watch("", EVENT, name.namespace.as_ref());
         }
         if name.kind == "Deployment" {
             self.watch("apps", "ReplicaSet", name.namespace.as_ref());
@@ -201,6 +205,7 @@ impl Live {
                 None => waits.extend(hold_up(pod)),
             }
         }
+        let warning = seen.last_warning(name);
         for (uid, pod, doom) in dooms {
             let since = *seen.without_room.entry(uid).or_insert_with(Instant::now);
             if !doom.may_pass || since.elapsed() >= ROOM {
@@ -212,6 +217,7 @@ impl Live {
         Verdict::Waiting(
             std::iter::once(reason)
                 .chain(waits.into_iter().take(1))
+                .chain(warning)
                 .chain(trouble)
                 .collect::<Vec<_>>()
                 .join("; "),
@@ -327,6 +333,7 @@ async fn listen(api: Api<DynamicObject>, question: ObjectName, types: TypeMeta, 
                 seen.note(&name, None);
                 seen.objects.remove(&name);
             }
+            Err(_) if question.kind == EVENT => {}
             Err(error) => seen.trouble = Some(format!("the cluster does not answer: {error}")),
         }
         drop(seen);
@@ -379,6 +386,22 @@ impl Seen {
         };
         let containers = self.objects.get(&name).and_then(|pod| pod.pointer("/spec/containers")?.as_array());
         containers.into_iter().flatten().any(|container| container.get("readinessProbe").is_none())
+    }
+
+    /// What was last told as a warning of the newest pods of a workload, or of itself.
+    fn last_warning(&self, name: &ObjectName) -> Option<String> {
+        let objects = self.newest_pods(name).chain(self.objects.get(name));
+        let about: BTreeSet<&str> =
+            objects.filter_map(|object| object.pointer("/metadata/uid")?.as_str()).collect();
+        let of_these = |event: &&Value| {
+            let uid = event.pointer("/involvedObject/uid").and_then(Value::as_str);
+            event["type"] == "Warning" && uid.is_some_and(|uid| about.contains(uid))
+        };
+        let events = self.objects.iter().filter(|(name, _)| name.kind == EVENT).map(|(_, event)| event);
+        // RFC 3339 in UTC: the later one is the greater text.
+        let at = |event: &&Value| text(event, "/lastTimestamp").max(text(event, "/eventTime"));
+        let last = events.filter(of_these).max_by_key(at)?;
+        Some(format!("{}: {}", text(last, "/reason"), text(last, "/message").trim()))
     }
 
     /// The pods of a workload that are of its newest version.

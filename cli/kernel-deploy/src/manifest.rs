@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use kernel_core::object::ObjectName;
+use kernel_core::source::Sources;
+use kernel_manifests::document;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -133,40 +135,34 @@ fn list(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>, faults: &mut V
     }
 }
 
-/// Takes a text apart: documents, and lists in them.
+/// Takes a text apart: documents, and lists in them. What is wrong in one document does not hide another.
 pub fn parse(file: &str, source: &str, manifests: &mut Vec<Manifest>, faults: &mut Vec<Fault>) {
     for (line, document) in documents(source) {
-        let value: Value = match serde_yaml::from_str(document) {
-            Ok(value) => value,
-            Err(error) => {
-                let place = error.location().map_or_else(
-                    || format!("{file}:{line}"),
-                    |at| format!("{file}:{}:{}", line - 1 + at.line(), at.column()),
-                );
-                let at = error.location().map_or(0, |at| at.line());
-                let seen = document.lines().nth(at.saturating_sub(1)).unwrap_or_default();
-                let fault = Fault::new(codes::MANIFEST, format!("{place}: this is no YAML: {error}"));
-                faults.push(fault.evidence(vec![seen.to_owned()]).help("mend the file"));
-                continue;
-            }
+        let (mut sources, mut problems) = (Sources::default(), Vec::new());
+        let id = sources.add(file, document);
+        let place = |offset: usize| {
+            let (lines, column) = sources.position(id, offset).unwrap_or((1, 1));
+            (line - 1 + lines, column)
         };
-        let origin = Origin { file: file.to_owned(), line: line + leading(document) };
-        take(origin, value, manifests, faults);
+        let objects = document::parse(id, document, &mut problems);
+        for problem in &problems {
+            let (at, column) = place(problem.labels.first().map_or(0, |label| label.span.start));
+            let seen = source.lines().nth(at.saturating_sub(1)).unwrap_or_default();
+            let message = format!("{file}:{at}:{column}: this is no YAML: {}", problem.message);
+            faults.push(
+                Fault::new(codes::MANIFEST, message).evidence(vec![seen.to_owned()]).help("mend the file"),
+            );
+        }
+        if problems.is_empty() {
+            for object in objects {
+                let origin = Origin { file: file.to_owned(), line: place(object.node.span.start).0 };
+                take(origin, document::to_json(&object.node), manifests, faults);
+            }
+        }
     }
 }
 
 fn take(origin: Origin, value: Value, manifests: &mut Vec<Manifest>, faults: &mut Vec<Fault>) {
-    match value {
-        Value::Null => return,
-        Value::Object(mut list) if is_list(&list) => {
-            let items = list.remove("items").unwrap_or_default();
-            for item in items.as_array().into_iter().flatten() {
-                take(origin.clone(), item.clone(), manifests, faults);
-            }
-            return;
-        }
-        _ => {}
-    }
     let manifest = Manifest { origin, body: value };
     let missing: Vec<&str> = [
         ("apiVersion", manifest.api_version()),
@@ -186,11 +182,6 @@ fn take(origin: Origin, value: Value, manifests: &mut Vec<Manifest>, faults: &mu
         "every document needs `apiVersion`, `kind` and `metadata.name`; other files don't belong into the folder"
     };
     faults.push(Fault::new(codes::MANIFEST, message).help(help));
-}
-
-fn is_list(body: &serde_json::Map<String, Value>) -> bool {
-    let kind = body.get("kind").and_then(Value::as_str).unwrap_or_default();
-    kind.ends_with("List") && body.get("items").is_some_and(Value::is_array)
 }
 
 /// One object may stand in one place only: the later one would silently win.
@@ -224,11 +215,6 @@ fn documents(source: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// How many lines of a document come before what it says.
-fn leading(document: &str) -> usize {
-    document.lines().take_while(|line| line.trim().is_empty() || line.trim_start().starts_with('#')).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,7 +233,7 @@ mod tests {
         assert!(faults.is_empty(), "{faults:?}");
         let told: Vec<String> =
             manifests.iter().map(|object| format!("{} {}", object.origin, object.name())).collect();
-        assert_eq!(told, ["a.yaml:2 ConfigMap a", "a.yaml:8 Secret b"]);
+        assert_eq!(told, ["a.yaml:2 ConfigMap a", "a.yaml:11 Secret b"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::codes;
 use crate::fault::Fault;
+use crate::targets::Target;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -28,9 +29,11 @@ const BASELINE: Duration = Duration::from_millis(500);
 /// What is asked, and how often.
 #[derive(Clone, Debug)]
 pub struct ProbeSettings {
-    /// The addresses, by turns.
+    /// Addresses.
     pub urls: Vec<String>,
-    /// Requests a second, all addresses together.
+    /// Also every service whose pods are replaced, through the cluster's API.
+    pub services: bool,
+    /// Requests a second, all that are asked together.
     pub rate: u32,
 }
 
@@ -40,9 +43,9 @@ pub struct Loss {
     /// When it was sent.
     #[serde(serialize_with = "text")]
     pub at: Timestamp,
-    /// Where.
+    /// Who was asked.
     pub url: String,
-    /// On which connection: `new` or `kept`.
+    /// On which connection: `new` or `kept`; those to the cluster's API are kept.
     pub connection: &'static str,
     /// What came instead of an answer.
     pub why: String,
@@ -113,15 +116,16 @@ impl Shared {
 }
 
 impl Prober {
-    /// Begins to ask, and looks for a moment whether everything is well before anything is changed.
+    /// Begins to ask by turns, `rate` times a second, and looks for a moment whether everything is well before anything is
+    /// changed.
     ///
     /// # Errors
     /// When it is not: what would be lost then says nothing about the deploy.
-    pub async fn begin(settings: &ProbeSettings, cluster: &Cluster) -> Result<Self, Fault> {
+    pub(crate) async fn begin(targets: Vec<Target>, rate: u32, cluster: &Cluster) -> Result<Self, Fault> {
         let shared: Arc<Shared> = Arc::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(control(cluster.clone(), Arc::clone(&shared)));
-        tasks.spawn(ask(settings.clone(), cluster.clone(), Arc::clone(&shared)));
+        tasks.spawn(ask(targets, rate, cluster.clone(), Arc::clone(&shared)));
         let prober = Self { shared, tasks };
         let failed = tokio::time::timeout(BASELINE, prober.first_loss()).await.is_ok();
         if !failed {
@@ -188,7 +192,7 @@ async fn is_reached(cluster: &Cluster) -> bool {
 }
 
 /// Every request at its time, whatever became of those before: on a new connection and on one that is kept, by turns.
-async fn ask(settings: ProbeSettings, cluster: Cluster, shared: Arc<Shared>) {
+async fn ask(targets: Vec<Target>, rate: u32, cluster: Cluster, shared: Arc<Shared>) {
     let client = |kept: usize| {
         Client::builder()
             .timeout(ANSWER)
@@ -198,17 +202,17 @@ async fn ask(settings: ProbeSettings, cluster: Cluster, shared: Arc<Shared>) {
     };
     let (Ok(fresh), Ok(kept)) = (client(0), client(usize::MAX)) else { return };
     let lanes = [("new", fresh), ("kept", kept)];
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / settings.rate.max(1));
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut requests = JoinSet::new();
     let mut number = 0_usize;
     loop {
         let due = pace.tick().await;
         let (connection, client) = &lanes[number % lanes.len()];
-        let url = settings.urls[(number / lanes.len()) % settings.urls.len()].clone();
+        let target = targets[(number / lanes.len()) % targets.len()].clone();
         number += 1;
         shared.sent.fetch_add(1, Ordering::Relaxed);
-        requests.spawn(one(client.clone(), connection, url, due, cluster.clone(), Arc::clone(&shared)));
+        requests.spawn(one(client.clone(), connection, target, due, cluster.clone(), Arc::clone(&shared)));
         while requests.try_join_next().is_some() {}
     }
 }
@@ -216,18 +220,15 @@ async fn ask(settings: ProbeSettings, cluster: Cluster, shared: Arc<Shared>) {
 async fn one(
     client: Client,
     connection: &'static str,
-    url: String,
+    target: Target,
     due: Instant,
     cluster: Cluster,
     shared: Arc<Shared>,
 ) {
     let at = Timestamp::now();
-    let answered = async { client.get(&url).send().await?.error_for_status()?.bytes().await };
-    let why = match answered.await {
-        Ok(_) => None,
-        // Whoever refuses a request as wrong has answered it.
-        Err(error) if error.status().is_some_and(|status| status.is_client_error()) => None,
-        Err(error) => Some(innermost(&error)),
+    let (connection, why) = match &target {
+        Target::Address(url) => (connection, ask_address(&client, url).await.err()),
+        Target::Service { path, .. } => ("kept", ask_service(&cluster, path).await.err()),
     };
     let Some(why) = why else {
         let taken = u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX);
@@ -237,11 +238,39 @@ async fn one(
     let mut found = shared.found();
     let trouble = found.trouble.is_some_and(|last| last + ANSWER >= due);
     if reached && !trouble {
-        found.lost.push(Loss { at, url, connection, why });
+        found.lost.push(Loss { at, url: target.to_string(), connection, why });
         drop(found);
         shared.lost.notify_waiters();
     } else {
         found.unconfirmed += 1;
+    }
+}
+
+/// Why it did not answer. Whoever refuses a request as wrong has answered it.
+async fn ask_address(client: &Client, url: &str) -> Result<(), String> {
+    let answered = async { client.get(url).send().await?.error_for_status()?.bytes().await };
+    match answered.await {
+        Ok(_) => Ok(()),
+        Err(error) if error.status().is_some_and(|status| status.is_client_error()) => Ok(()),
+        Err(error) => Err(innermost(&error)),
+    }
+}
+
+/// The same of a service.
+async fn ask_service(cluster: &Cluster, path: &str) -> Result<(), String> {
+    let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(ANSWER, cluster.request_text(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status)))
+            if (400..500).contains(&status.code) && status.reason != "NotFound" =>
+        {
+            Ok(())
+        }
+        Ok(Err(kube::Error::Api(status))) => {
+            Err(format!("status {}: {}", status.code, status.message.trim()))
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs())),
     }
 }
 

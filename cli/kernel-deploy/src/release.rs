@@ -41,6 +41,8 @@ pub enum Outcome {
     Deploying,
     /// Everything is ready.
     Deployed,
+    /// Everything of it was removed, as it was asked for.
+    Removed,
     /// Something did not become ready.
     Failed,
     /// It failed, and what was there before is there again.
@@ -48,7 +50,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Deploying, Self::Deployed, Self::Failed, Self::RolledBack];
+    const ALL: [Self; 5] = [Self::Deploying, Self::Deployed, Self::Removed, Self::Failed, Self::RolledBack];
 
     /// The word of it.
     #[must_use]
@@ -56,6 +58,7 @@ impl Outcome {
         match self {
             Self::Deploying => "deploying",
             Self::Deployed => "deployed",
+            Self::Removed => "removed",
             Self::Failed => "failed",
             Self::RolledBack => "rolled-back",
         }

@@ -96,8 +96,8 @@ fn deployment(object: &Value) -> Readiness {
     if let Some((_, "ProgressDeadlineExceeded", message)) = condition(object, "Progressing") {
         return Readiness::Failed(message.to_owned());
     }
-    if let Some(("True", reason, message)) = condition(object, "ReplicaFailure") {
-        return Readiness::Failed(format!("{reason}: {message}"));
+    if let Some(refused) = replica_failure(object) {
+        return refused;
     }
     let wanted = wanted(object);
     let status = |field: &str| number(object, &format!("/status/{field}"));
@@ -159,9 +159,18 @@ fn daemon_set(object: &Value) -> Readiness {
     Readiness::Ready
 }
 
+/// Its controller could not make a pod. When many are made at once, a quota may be counted by somebody else in the same
+/// moment: then the controller tries again by itself.
+fn replica_failure(object: &Value) -> Option<Readiness> {
+    let Some(("True", reason, message)) = condition(object, "ReplicaFailure") else { return None };
+    let told = format!("{reason}: {message}");
+    let passes = message.contains("the object has been modified");
+    Some(if passes { Readiness::Waiting(told) } else { Readiness::Failed(told) })
+}
+
 fn replica_set(object: &Value) -> Readiness {
-    if let Some(("True", reason, message)) = condition(object, "ReplicaFailure") {
-        return Readiness::Failed(format!("{reason}: {message}"));
+    if let Some(refused) = replica_failure(object) {
+        return refused;
     }
     let (wanted, ready) = (wanted(object), number(object, "/status/readyReplicas"));
     if ready < wanted {
@@ -263,6 +272,21 @@ mod tests {
         }]);
         let object = deployment_with(json!({"observedGeneration": 2, "conditions": conditions}));
         assert_eq!(readiness(&object), Readiness::Failed("too slow".to_owned()));
+    }
+
+    #[test]
+    fn a_pod_that_is_not_made_is_a_failure_unless_it_is_tried_again() {
+        let told = |message: &str| {
+            let conditions = json!([
+                {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message},
+            ]);
+            readiness(&deployment_with(json!({"observedGeneration": 2, "conditions": conditions})))
+        };
+        let over = told("pods \"web-1\" is forbidden: exceeded quota: all");
+        assert!(matches!(over, Readiness::Failed(_)), "{over:?}");
+        let passes =
+            told("Operation cannot be fulfilled on resourcequotas \"all\": the object has been modified");
+        assert!(matches!(passes, Readiness::Waiting(_)), "{passes:?}");
     }
 
     #[test]

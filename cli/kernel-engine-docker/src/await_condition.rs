@@ -99,6 +99,29 @@ impl Waiter {
         });
         try_join_all(waits.map(Wait::run)).await.map(drop)
     }
+
+    /// Waits until one container of a service does what it is for.
+    pub(crate) async fn wait_for(
+        &self,
+        service: &ServiceName,
+        container: &str,
+        watch: &Watch,
+        memory: &Memory,
+        context: &Context,
+    ) -> Result<(), EngineError> {
+        let events = watch.listen();
+        let found = self.docker.inspect_container(container, None::<InspectContainerOptions>).await;
+        let id = match found {
+            Ok(found) => found.id.unwrap_or_default(),
+            Err(error) if is_missing(&error) => {
+                return Err(out_of_step(format!("the container {container} is gone")));
+            }
+            Err(error) => return Err(trouble(&format!("looking at {container}"), error)),
+        };
+        let condition = Condition::Healthy;
+        let wait = Wait { waiter: self, service, id: &id, condition, memory, context, events };
+        wait.run().await
+    }
 }
 
 fn out_of_step(message: String) -> EngineError {

@@ -89,6 +89,11 @@ impl Calls {
             }
             Call::CopyFiles { container, files } => self.copy(container, files).await,
             Call::StartContainer { container } => self.start(container).await,
+            // The engine itself waits: it has the events.
+            Call::AwaitContainer { container } => {
+                let message = format!("waiting for {container} is no call");
+                Err(EngineError::new(kernel_engine::codes::UNSUPPORTED, ExitCode::Failed, message))
+            }
             Call::UnpauseContainer { container } => docker
                 .unpause_container(container)
                 .await

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bollard::Docker;
 use kernel_compose::Project;
-use kernel_core::container::Pull;
+use kernel_core::container::{Call, Pull};
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::event::LogLine;
 use kernel_core::examination::Examination;
@@ -174,7 +174,12 @@ impl Engine for DockerEngine {
     }
 
     async fn prepare(&self, plan: &Plan) -> Result<(), EngineError> {
-        if plan.steps.iter().any(|step| matches!(step.action, Action::Await { .. })) {
+        let awaits = |step: &Step| match &step.action {
+            Action::Await { .. } => true,
+            Action::Call(call) => matches!(**call, Call::AwaitContainer { .. }),
+            _ => false,
+        };
+        if plan.steps.iter().any(awaits) {
             drop(self.watch.listen());
         }
         foresee::check(&self.docker, &self.settings.project, plan).await
@@ -182,7 +187,12 @@ impl Engine for DockerEngine {
 
     async fn apply(&self, step: &Step, context: &Context) -> Result<(), EngineError> {
         match (&step.action, &step.subject) {
-            (Action::Call(call), _) => self.calls.apply(call, context).await,
+            (Action::Call(call), subject) => match (&**call, subject) {
+                (Call::AwaitContainer { container }, Subject::Service(service)) => {
+                    self.waiter.wait_for(service, container, &self.watch, &self.memory, context).await
+                }
+                (call, _) => self.calls.apply(call, context).await,
+            },
             (Action::Await { condition }, Subject::Service(service)) => {
                 self.waiter.wait(service, *condition, &self.watch, &self.memory, context).await
             }

@@ -1,5 +1,6 @@
 //! The engine port over the supervisor.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -70,6 +71,20 @@ impl LocalEngine {
     /// # Errors
     /// Everything that is wrong with the project at once, or what is missing on this machine.
     pub fn desired(&self, project: &Project, port_offset: u16) -> Result<LocalProject, ProjectError> {
+        self.desired_beside(project, port_offset, &BTreeSet::new())
+    }
+
+    /// The same when the services `beside` run elsewhere on this machine, in containers: they are no units here, and
+    /// others find them at the ports that they publish.
+    ///
+    /// # Errors
+    /// As [`LocalEngine::desired`].
+    pub fn desired_beside(
+        &self,
+        project: &Project,
+        port_offset: u16,
+        beside: &BTreeSet<String>,
+    ) -> Result<LocalProject, ProjectError> {
         let packages = project::packages(project);
         let own = &self.settings.supervisor.program;
         let programs = build::programs(&self.settings.root, &self.settings.build, own, &packages)
@@ -79,6 +94,7 @@ impl LocalEngine {
             layout: &self.layout,
             port_offset,
             programs: &programs,
+            beside,
         };
         project::desired(project, &surroundings).map_err(ProjectError::Diagnostics)
     }

@@ -1,6 +1,6 @@
 //! From a Compose project to the units that it means on this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(crate) struct Surroundings<'a> {
     pub port_offset: u16,
     /// The program of each package, and whether it has to be built.
     pub programs: &'a BTreeMap<String, Program>,
+    /// Services that run elsewhere on this machine.
+    pub beside: &'a BTreeSet<String>,
 }
 
 /// The units of a project, and what should be said about it.
@@ -89,16 +91,24 @@ struct Conversion<'a> {
 impl Conversion<'_> {
     fn party(&mut self, service: &Service) -> Party {
         let extension = service.kernel.as_ref();
-        let runs = package(service).is_some();
+        let beside = self.is_beside(&service.name);
+        let runs = package(service).is_some() || beside;
         Party {
             name: service.name.clone(),
             runs,
             environment: entries(&service.environment),
             local: extension.map(|extension| entries(&extension.environment)).unwrap_or_default(),
-            embedded: extension.map(|extension| entries(&extension.embedded)).unwrap_or_default(),
+            embedded: extension
+                .filter(|_| !beside)
+                .map(|extension| entries(&extension.embedded))
+                .unwrap_or_default(),
             depends_on: service.depends_on.keys().cloned().collect(),
             ports: if runs { self.ports(service) } else { Vec::new() },
         }
+    }
+
+    fn is_beside(&self, service: &str) -> bool {
+        self.surroundings.beside.contains(service)
     }
 
     fn ports(&mut self, service: &Service) -> Vec<Port> {
@@ -122,7 +132,9 @@ impl Conversion<'_> {
 
     fn check_ports(&mut self, parties: &[Party]) {
         let mut owners: BTreeMap<u16, &str> = BTreeMap::new();
-        for party in parties {
+        // Whoever runs elsewhere has its ports already.
+        let beside = self.surroundings.beside;
+        for party in parties.iter().filter(|party| !beside.contains(&party.name)) {
             for port in &party.ports {
                 if let Some(other) = owners.insert(port.host, &party.name) {
                     let message =
@@ -148,6 +160,9 @@ impl Conversion<'_> {
                 return None;
             }
         };
+        if self.is_beside(&service.name) {
+            return None;
+        }
         let kind = match package(service) {
             Some(package) => {
                 DesiredKind::Process(Box::new(self.process(service, &name, package, party, all)?))
@@ -205,7 +220,10 @@ impl Conversion<'_> {
 
     /// Only what this project has here: an infra service that is left out is nobody's condition.
     fn dependencies(&self, service: &Service) -> Vec<Dependency> {
-        let here = |name: &str| self.project.services.get(name).is_some_and(|other| other.kernel.is_some());
+        let here = |name: &str| {
+            !self.is_beside(name)
+                && self.project.services.get(name).is_some_and(|other| other.kernel.is_some())
+        };
         let needed = service.depends_on.iter().filter(|(name, _)| here(name));
         needed
             .filter_map(|(name, dependency)| {

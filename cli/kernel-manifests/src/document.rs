@@ -1,6 +1,6 @@
 //! Texts of manifests as objects that know their places.
 
-use kernel_compose::tree::{Node, Plain, Value};
+use kernel_compose::tree::{Node, Plain, Scalar, Value};
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::{SourceId, Span};
 use serde_json::{Map, Number, Value as Json};
@@ -136,8 +136,19 @@ pub(crate) fn is_true(node: Option<&Node>) -> bool {
 
 /// The truth value that stands there.
 pub(crate) fn boolean(node: Option<&Node>) -> Option<bool> {
-    match node?.as_scalar()?.meaning() {
+    truth(node?.as_scalar()?)
+}
+
+/// The truth value that a scalar is. Kubernetes' tools read the words of YAML 1.1 too.
+/// Source: YAML 1.1, "Boolean Language-Independent Type"; kubectl reads `y` and `n` alone as such as well.
+fn truth(scalar: &Scalar) -> Option<bool> {
+    match scalar.meaning() {
         Plain::Boolean(value) => Some(value),
+        Plain::Text if scalar.is_plain() => match scalar.text() {
+            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -153,6 +164,7 @@ pub fn to_json(node: &Node) -> Json {
             .map(|entry| (entry.key.clone(), to_json(&entry.value)))
             .collect::<Map<_, _>>()
             .into(),
+        Value::Scalar(scalar) if truth(scalar).is_some() => truth(scalar).into(),
         Value::Scalar(scalar) => match scalar.meaning() {
             Plain::Null => Json::Null,
             Plain::Boolean(value) => value.into(),
@@ -165,5 +177,30 @@ pub fn to_json(node: &Node) -> Json {
             }
             Plain::Timestamp | Plain::Text => scalar.text().into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel_core::source::Sources;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_kubernetes_tools_read_them() {
+        let text = "a: &a {mode: 0644, octal: 0o17, hex: 0x1F, yes: yes, off: Off, text: 'yes', word: yesterday}\n\
+                    b: {<<: *a, mode: \"0644\", nothing: ~, float: 1.5, big: 18446744073709551615}\n";
+        let mut sources = Sources::default();
+        let source = sources.add("a.yaml", text);
+        let mut problems = Vec::new();
+        let documents = parse(source, text, &mut problems);
+        assert_eq!(problems, []);
+        let a = json!({"mode": 420, "octal": 15, "hex": 31, "yes": true, "off": false, "text": "yes", "word": "yesterday"});
+        let mut b = a.clone();
+        b["mode"] = json!("0644");
+        b["float"] = json!(1.5);
+        b["big"] = json!(u64::MAX);
+        assert_eq!(to_json(&documents[0].node), json!({"a": a, "b": b}));
     }
 }

@@ -33,6 +33,9 @@ pub struct Environment {
     /// Services of the Compose project that are not carried over.
     #[serde(default)]
     pub leave_out: Vec<String>,
+    /// A person confirms every deploy to it.
+    #[serde(default)]
+    pub confirm: bool,
     /// What all pods together may ask for; without it there is no quota.
     #[serde(default)]
     pub quota: Option<Quota>,

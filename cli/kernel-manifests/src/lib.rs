@@ -14,7 +14,6 @@ pub mod environment;
 pub mod images;
 pub mod lint;
 pub mod placeholder;
-pub mod quantity;
 pub mod render;
 
 mod decode;

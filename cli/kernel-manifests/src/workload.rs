@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use kernel_compose::Service;
 use kernel_compose::project::{Mount, MountKind, Test};
 use kernel_core::diagnostic::Diagnostic;
+use kernel_core::quantity;
 use kernel_core::secret::Value;
 use kernel_core::source::Span;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::calls::{self, Call};
 use crate::environment::{Environment, Particulars, Scale};
 use crate::render::Inputs;
-use crate::{codes, images, placeholder, quantity};
+use crate::{codes, images, placeholder};
 
 /// The port of every service of ours.
 const PORT: u16 = 8080;

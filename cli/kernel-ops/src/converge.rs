@@ -9,7 +9,7 @@ use kernel_core::event::{Event, Problem};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::plan::Plan;
-use kernel_core::planner::{PlanOptions, Replace, plan};
+use kernel_core::planner::{PlanError, PlanOptions, Replace, plan};
 use kernel_core::unit::{Desired, DesiredKind, Observed, Target};
 use kernel_engine::{DryRun, EngineError, Events, Outcome, execute};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,8 @@ pub struct ChangeSettings {
     pub grace: Option<Duration>,
     /// Only the services themselves, not what they need.
     pub alone: bool,
+    /// What is replaced ends only when what takes its place is ready.
+    pub rolling: bool,
 }
 
 /// What came of a change.
@@ -76,6 +78,11 @@ pub struct Change {
 /// # Errors
 /// What stood in the way, all of it.
 pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) -> Result<Change, Failure> {
+    if settings.rolling && work.host.engine().name() == "local" {
+        let message = "`--rolling` needs containers: a process has its port for itself";
+        let help = "use `--engine docker`, or leave `--rolling` out";
+        return Err(Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help)));
+    }
     let mut desired = wanted(platform, work.host, work.events)?;
     let chosen = match settings.services.as_slice() {
         [] => None,
@@ -215,6 +222,7 @@ fn options(settings: &ChangeSettings) -> PlanOptions {
         remove_orphans: settings.remove_orphans,
         replace: settings.replace,
         grace: settings.grace,
+        rolling: settings.rolling,
         ..PlanOptions::default()
     };
     if let Some(timeout) = settings.wait_timeout {
@@ -383,7 +391,15 @@ async fn observe(work: Work<'_>) -> Result<Observed, Failure> {
 async fn look(desired: &Desired, options: &PlanOptions, work: Work<'_>) -> Result<Change, Failure> {
     let before = observe(work).await?;
     let plan = plan(desired, &before, options).map_err(|error| {
-        let help = "correct `depends_on` in the Compose file";
+        let help = match &error {
+            PlanError::RunsOnce { .. } => "replace it without `--rolling`: the old one then ends first",
+            PlanError::MissingImage { .. } => "fetch or build it, or give it another `pull_policy`",
+            PlanError::MissingExternal { .. } => "make it, or take `external` out of the Compose file",
+            PlanError::Foreign { .. } => "give it another name in the Compose file",
+            PlanError::Cycle(_) | PlanError::MissingDependency { .. } | PlanError::NoHealthcheck { .. } => {
+                "correct `depends_on` in the Compose file"
+            }
+        };
         Failure::new(ExitCode::Usage, problem(codes::NO_PLAN, format!("can't plan: {error}"), help))
     })?;
     Ok(Change { plan, before })

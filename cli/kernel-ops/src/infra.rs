@@ -1,13 +1,15 @@
-//! `up --infra-only` on the local engine: the stores are embedded in the services, so nothing has to run. What a
-//! service that is run by hand needs to know is written down, in files that every dotenv reader understands.
+//! `up --infra-only`: what services stand on, for services that are run by hand. On the local engine the stores are
+//! embedded in the services, so nothing has to run; with Docker they run in containers. What a service needs to know is
+//! written down, in files that every dotenv reader understands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use kernel_compose::Project;
 use kernel_core::secret::Value;
 use kernel_core::unit::{Desired, DesiredKind};
 
@@ -26,11 +28,35 @@ pub struct InfraFiles {
     pub services: BTreeMap<String, PathBuf>,
 }
 
-/// Writes `infra.env` and one file per service below `infra/` in the project's folder, for their owner only.
+/// The services that others stand on: those that are not made here and need none that is.
+#[must_use]
+pub fn services(project: &Project) -> BTreeSet<String> {
+    let is_ours = |name: &String| {
+        let extension = project.services.get(name).and_then(|service| service.kernel.as_ref());
+        extension.is_some_and(|extension| extension.package.is_some())
+    };
+    let needs_ours = |name: &String| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![name]);
+        while let Some(name) = open.pop() {
+            if is_ours(name) {
+                return true;
+            }
+            if seen.insert(name) {
+                let service = project.services.get(name);
+                open.extend(service.into_iter().flat_map(|service| service.depends_on.keys()));
+            }
+        }
+        false
+    };
+    project.services.keys().filter(|name| !needs_ours(name)).cloned().collect()
+}
+
+/// Writes `infra.env` and one file per service below `infra/` in the project's folder, for their owner only. A service
+/// of one's own gets the embedded stores when they are `embedded`.
 ///
 /// # Errors
 /// When a file can't be written.
-pub fn write(platform: &Platform, desired: &Desired) -> Result<InfraFiles, Failure> {
+pub fn write(platform: &Platform, desired: &Desired, embedded: bool) -> Result<InfraFiles, Failure> {
     let folder = platform.workspace.state(platform.name.as_str());
     let environments: BTreeMap<&str, &BTreeMap<String, Value>> = desired
         .items
@@ -41,7 +67,8 @@ pub fn write(platform: &Platform, desired: &Desired) -> Result<InfraFiles, Failu
         })
         .collect();
     let common = folder.join("infra.env");
-    private_file(&common, &common_text(&environments, &stores(platform, &folder)))?;
+    let stores = if embedded { stores(platform, &folder) } else { BTreeMap::new() };
+    private_file(&common, &common_text(&environments, &stores))?;
     let mut services = BTreeMap::new();
     for (name, environment) in environments {
         let path = folder.join("infra").join(format!("{name}.env"));
@@ -87,6 +114,7 @@ fn common_text(
     let head = "# For services that are run by hand. Made by `kernel up --infra-only`.\n\
                 # The whole environment of a service of the Compose file is in infra/<service>.env.\n";
     let middle = "# Stores of a service of your own: files in its data folder, nothing has to run.\n";
+    let middle = if stores.is_empty() { "" } else { middle };
     format!("{head}{}{middle}{}", render(&common), render(stores))
 }
 
@@ -153,6 +181,15 @@ mod tests {
                 "DATABASE_URL='sqlite:///by-hand.db'",
             ]
         );
+    }
+
+    #[test]
+    fn what_others_stand_on_needs_nothing_of_ours() {
+        let text = "services:\n  iam: {image: i, depends_on: [postgres], x-kernel: {package: iam}}\n  postgres: {image: p}\n  \
+                    console: {image: c, depends_on: [postgres]}\n  envoy: {image: e, depends_on: [edge]}\n  \
+                    edge: {image: e, depends_on: [iam]}\n";
+        let project = crate::testing::project(Path::new("/nowhere"), text);
+        assert_eq!(services(&project), BTreeSet::from(["console".to_owned(), "postgres".to_owned()]));
     }
 
     #[test]

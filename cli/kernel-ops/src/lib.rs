@@ -22,6 +22,8 @@ pub mod select;
 pub mod setup;
 pub mod smoke;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod transfer;
 pub mod versions;
 pub mod watch;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use kernel_compose::project::MountKind;
-use kernel_core::diagnostic::Diagnostic;
+use kernel_core::diagnostic::{Diagnostic, Severity};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ProjectName;
 use kernel_core::pins::Pins;
@@ -16,7 +16,8 @@ use kernel_core::secret::Secret;
 use kernel_core::source::{SourceId, Sources};
 use kernel_manifests::environment::Environment;
 use kernel_manifests::images::Digests;
-use kernel_manifests::{File, Inputs, codes};
+use kernel_manifests::lint::lint;
+use kernel_manifests::{File, Inputs, codes, document};
 
 use crate::failure::{Failure, problem};
 use crate::load::{self, Generated, LoadSettings};
@@ -51,6 +52,14 @@ pub struct Rendering {
     pub target: Environment,
     /// Its files.
     pub files: Vec<File>,
+}
+
+impl Rendering {
+    /// The name of one of its files, as it is or would be committed.
+    #[must_use]
+    pub fn shown(&self, file: &File) -> String {
+        format!("{RENDERED}/{}/{}", self.environment, file.name)
+    }
 }
 
 /// What was done about one file.
@@ -126,6 +135,39 @@ pub fn render(workspace: &Workspace, settings: &RenderSettings) -> Result<Vec<Re
                 }
             }
         }
+    }
+    if diagnostics.is_empty() { Ok(renderings) } else { Err(Failure::in_files(diagnostics, sources)) }
+}
+
+/// Where an environment leads.
+///
+/// # Errors
+/// When there is none of that name, or its file is wrong.
+pub fn environment(workspace: &Workspace, name: &str) -> Result<Environment, Failure> {
+    let (mut sources, mut diagnostics) = (Sources::default(), Vec::new());
+    let (source, text) = environment_file(workspace, name, &mut sources)?;
+    match Environment::parse(source, &text, &mut diagnostics) {
+        Some(environment) if diagnostics.is_empty() => Ok(environment),
+        _ => Err(Failure::in_files(diagnostics, sources)),
+    }
+}
+
+/// The files of a release of one environment: rendered, and refused when they break a rule that is an error, as
+/// `kernel lint` has it.
+///
+/// # Errors
+/// Everything that is wrong with their sources, or with them.
+pub fn release(workspace: &Workspace, settings: &RenderSettings) -> Result<Vec<Rendering>, Failure> {
+    let renderings = render(workspace, settings)?;
+    let (mut sources, mut diagnostics) = (Sources::default(), Vec::new());
+    for rendering in &renderings {
+        let mut documents = Vec::new();
+        for file in &rendering.files {
+            let source = sources.add(rendering.shown(file), file.text.as_str());
+            documents.extend(document::parse(source, &file.text, &mut diagnostics));
+        }
+        let findings = lint(&documents).into_iter().map(|finding| finding.diagnostic);
+        diagnostics.extend(findings.filter(|found| found.severity == Severity::Error));
     }
     if diagnostics.is_empty() { Ok(renderings) } else { Err(Failure::in_files(diagnostics, sources)) }
 }
@@ -318,5 +360,5 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 /// Whether any of these is an error.
 pub(crate) fn has_errors(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|diagnostic| diagnostic.severity == kernel_core::diagnostic::Severity::Error)
+    diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
 }

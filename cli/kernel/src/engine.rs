@@ -1,6 +1,6 @@
 //! Where services run: chooses the engine and binds it to the project. The only place that knows which engines exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -168,6 +168,21 @@ pub fn local(
     project: &ProjectName,
 ) -> Result<Box<dyn Host>, Failure> {
     Ok(Box::new(local_host(context, workspace, project)?))
+}
+
+/// What the project's own services are as processes of this machine, when the services `beside` run in containers.
+///
+/// # Errors
+/// What is wrong with the project for that.
+pub fn beside(context: &Context, platform: &Platform, beside: &BTreeSet<String>) -> Result<Desired, Failure> {
+    let host = local_host(context, &platform.workspace, &platform.name)?;
+    match host.engine.desired_beside(&platform.project, host.port_offset, beside) {
+        Ok(local) => Ok(local.desired),
+        Err(ProjectError::Diagnostics(diagnostics)) => {
+            Err(Failure::in_files(diagnostics, platform.sources.clone()))
+        }
+        Err(ProjectError::Engine(error)) => Err(converge::engine_failure(&error)),
+    }
 }
 
 fn local_host(context: &Context, workspace: &Workspace, project: &ProjectName) -> Result<LocalHost, Failure> {

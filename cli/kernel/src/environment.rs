@@ -16,6 +16,8 @@ pub struct Environment {
     pub stdout_is_terminal: bool,
     /// Whether the conversation goes to a terminal.
     pub stderr_is_terminal: bool,
+    /// Whether somebody can answer.
+    pub stdin_is_terminal: bool,
     /// Columns of the terminal, when there is one.
     pub columns: Option<usize>,
 }
@@ -32,12 +34,19 @@ impl Environment {
             working_directory: working_directory(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
+            stdin_is_terminal: std::io::stdin().is_terminal(),
             columns: rustix::termios::tcgetwinsize(std::io::stderr())
                 .or_else(|_| rustix::termios::tcgetwinsize(std::io::stdout()))
                 .ok()
                 .map(|size| usize::from(size.ws_col))
                 .filter(|columns| *columns > 0),
         }
+    }
+
+    /// Whether questions can be asked and answered.
+    #[must_use]
+    pub const fn is_conversation(&self) -> bool {
+        self.stdin_is_terminal && self.stderr_is_terminal
     }
 
     /// A variable that is set and not empty.

@@ -23,7 +23,7 @@ const COMMAND_LINE: [(&str, &[&str]); 13] = [
     ("kernel-engine", &["kernel-core", "kernel-compose"]),
     ("kernel-engine-local", &["kernel-core", "kernel-compose", "kernel-engine"]),
     ("kernel-engine-docker", &["kernel-core", "kernel-compose", "kernel-engine"]),
-    ("kernel-deploy", &["kernel-core", "kernel-engine"]),
+    ("kernel-deploy", &["kernel-core", "kernel-engine", "kernel-manifests"]),
     ("kernel-image", &[]),
     ("kernel-manifests", &["kernel-core", "kernel-compose"]),
     ("kernel-report", &["kernel-core"]),

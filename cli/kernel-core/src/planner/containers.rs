@@ -8,6 +8,7 @@
 
 mod draft;
 mod judge;
+mod rolling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub(super) fn plan(
     planner.check()?;
     planner.find_renewed_networks()?;
     planner.judge_all();
+    planner.check_rolling()?;
     planner.judge_unwanted();
     planner.draft()?;
     Ok(Plan { schema: Plan::SCHEMA, project: desired.project.clone(), steps: planner.ordered() })

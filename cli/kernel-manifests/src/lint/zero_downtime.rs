@@ -1,11 +1,11 @@
 //! Rules without which requests are lost while pods are replaced.
 
 use kernel_compose::tree::Node;
+use kernel_core::quantity::thousandths;
 
 use super::set::{Workload, name, place};
 use super::{Edit, Finding, Rule, Set};
 use crate::document::{at, integer, items};
-use crate::quantity::thousandths;
 
 /// Kubernetes' own grace period in seconds.
 const GRACE: i64 = 30;

@@ -293,29 +293,12 @@ fn dockerignore(service: &Service) -> Result<Option<(PathBuf, Ignore)>, Problem>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::project;
 
     fn write(folder: &Path, name: &str, text: &str) {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
-    }
-
-    fn project(folder: &Path, compose: &str) -> Project {
-        let mut sources = kernel_core::source::Sources::default();
-        let files = [sources.add("compose.yaml", compose)];
-        let (environment, nothing) = (BTreeMap::new(), BTreeMap::<String, String>::new());
-        let request = kernel_compose::LoadRequest {
-            files: &files,
-            env_files: &[],
-            environment: &environment,
-            generated: &environment,
-            profiles: &[],
-            project_name: Some("shop"),
-            project_directory: folder.to_str().unwrap(),
-            reader: &nothing,
-        };
-        let loaded = kernel_compose::load(&request, &mut sources);
-        loaded.project.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
     }
 
     #[test]

@@ -10,19 +10,20 @@ use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_core::plan::Plan;
 use kernel_deploy::codes::NO_RELEASE;
-use kernel_deploy::deploy::{DeploySettings, Report, deploy, look};
-use kernel_deploy::{Cluster, Manifest, Outcome, ProbeSettings, Proof, Releases, digest};
+use kernel_deploy::deploy::{DeploySettings, Report, check_room, deploy, look};
+use kernel_deploy::{Cluster, Fault, Manifest, Outcome, ProbeSettings, Proof, Releases, digest};
 use kernel_ops::{Failure, problem};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::DataFormat;
 use crate::codes::{BAD_PLAN, NOT_IMPLEMENTED};
-use crate::commands::cluster::{self, Files, Rules, Target};
+use crate::commands::cluster::{self, Confirmation, Files, Rules, Target};
 use crate::context::Context;
 use crate::work;
 
 const EXAMPLES: &str = "\
 Examples:
+  kernel deploy staging --digests images.json --secrets staging.env    the workspace's manifests, in its cluster
   kernel deploy -f manifests/ -n shop             all objects of a folder, in order, until they are ready
   kernel deploy -f manifests/ -n shop --dry-run   the plan, as the cluster itself has checked it
   kernel deploy -f manifests/ -n shop --plan-only -o plan.json
@@ -33,9 +34,6 @@ Examples:
 #[derive(Args, Debug)]
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
-    /// An environment of the workspace (not implemented yet: name files with `-f`)
-    environment: Option<String>,
-
     #[command(flatten)]
     files: Files,
 
@@ -50,11 +48,11 @@ pub struct Arguments {
     plan_only: bool,
 
     /// Carry out a plan that was made before, if the cluster is still as it was then
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "plan_only", "environment"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "plan_only", "digests", "secrets"])]
     plan: Option<PathBuf>,
 
     /// Go on with the deploy that was killed, from what it wrote down in the cluster before its first change
-    #[arg(long, conflicts_with_all = ["files", "plan", "environment"])]
+    #[arg(long, conflicts_with_all = ["files", "plan", "digests", "secrets"])]
     resume: bool,
 
     /// Ask this address all the time during the rollout; the first lost request stops it and goes back; may be said
@@ -62,9 +60,21 @@ pub struct Arguments {
     #[arg(long, value_name = "URL", value_parser = address)]
     probe: Vec<String>,
 
-    /// So many requests a second, all addresses together
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000), requires = "probe")]
+    /// The same with every service whose pods are replaced, through the cluster's API
+    #[arg(long)]
+    probe_services: bool,
+
+    /// So many requests a second, all that are asked together
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     probe_rate: u32,
+
+    /// Remove everything of the release but namespaces, volume claims and definitions of kinds; `kernel rollback` brings it
+    /// back
+    #[arg(long, conflicts_with_all = ["files", "plan", "resume", "digests", "secrets"])]
+    remove: bool,
+
+    #[command(flatten)]
+    confirmation: Confirmation,
 
     /// Leave a deploy that failed as it is, instead of going back to the release before
     #[arg(long)]
@@ -112,43 +122,47 @@ struct Left {
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let format = DataFormat::from_str(&arguments.output, true).ok();
     let plan_only = arguments.plan_only || context.settings.dry_run;
-    if let Some(environment) = &arguments.environment {
-        return Err(missing(&format!("deploy {environment}")));
-    }
     let approved = arguments.plan.as_deref().map(read_plan).transpose()?;
     let manifests = match &approved {
         Some(plan) => plan.manifests.clone(),
-        // The cluster has them.
-        None if arguments.resume => Vec::new(),
-        None if arguments.files.is_empty() => {
-            let message = "nothing says what is to be deployed";
-            let help = "name a file or a folder with `-f PATH`";
-            return Err(Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help)));
-        }
-        None => arguments.files.read(context)?,
+        // The cluster has them, or nothing is wanted.
+        None if arguments.resume || arguments.remove => Vec::new(),
+        None => arguments.files.read(context, arguments.target.environment())?,
     };
     let (done, manifests) = work::run(context, async |surroundings| {
-        let mut cluster = arguments.target.connect().await?;
-        let mut settings = cluster::settings(context, &cluster, &arguments.rules, "deploy".to_owned())?;
+        let mut place = arguments.target.connect(context).await?;
+        let note = if arguments.remove { "remove" } else { "deploy" };
+        let mut settings = cluster::settings(context, &place.cluster, &arguments.rules, note.to_owned())?;
         let mut manifests = manifests;
         if arguments.resume {
-            let (revision, unfinished) = unfinished(&cluster, &settings).await?;
+            let (revision, unfinished) = unfinished(&place.cluster, &settings).await?;
             settings.note = format!("go on with {revision}");
             manifests = unfinished;
         }
-        settings.roll_back = !arguments.no_rollback;
-        settings.probe = (!arguments.probe.is_empty())
-            .then(|| ProbeSettings { urls: arguments.probe.clone(), rate: arguments.probe_rate });
+        // A removal that was killed has nothing to deploy either.
+        settings.remove = arguments.remove || (arguments.resume && manifests.is_empty());
+        settings.roll_back = !arguments.no_rollback && !settings.remove;
+        let services = arguments.probe_services;
+        settings.probe = (services || !arguments.probe.is_empty()).then(|| ProbeSettings {
+            urls: arguments.probe.clone(),
+            services,
+            rate: arguments.probe_rate,
+        });
         if let Some(plan) = &approved {
-            same_target(plan, &cluster, &settings)?;
+            same_target(plan, &place.cluster, &settings)?;
             settings.approved = Some(plan.digest.clone());
         }
-        let message =
-            format!("cluster {}, namespace {}, release {}", cluster.server, cluster.namespace, settings.name);
+        let (server, namespace) = (&place.cluster.server, &place.cluster.namespace);
+        let message = format!("cluster {server}, namespace {namespace}, release {}", settings.name);
         surroundings.events.emit(Event::Notice { message });
+        let failed = |faults: Vec<Fault>| cluster::failure(&faults);
+        let look = look(&mut place.cluster, manifests.clone(), &settings).await.map_err(failed)?;
         let report = if plan_only {
-            let look = look(&mut cluster, &manifests, &settings).await;
-            let look = look.map_err(|faults| cluster::failure(&faults))?;
+            if settings.check_room
+                && let Some(message) = check_room(&place.cluster, &look).await.map_err(failed)?
+            {
+                surroundings.events.emit(Event::Notice { message });
+            }
             Report {
                 plan: look.proposal.plan,
                 left: look.proposal.left,
@@ -159,11 +173,11 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
                 proof: None,
             }
         } else {
+            arguments.confirmation.see(context, &place, &look.proposal.plan, &mut settings)?;
             let (events, cancel) = (&surroundings.events, &surroundings.cancel);
-            let done = deploy(&mut cluster, &manifests, &settings, events, cancel).await;
-            done.map_err(|faults| cluster::failure(&faults))?
+            deploy(&mut place.cluster, look, &settings, events, cancel).await.map_err(failed)?
         };
-        Ok((Done { report, settings, cluster }, manifests))
+        Ok((Done { report, settings, cluster: place.cluster }, manifests))
     })?;
     if plan_only && format.is_none() {
         write_plan(&arguments.output, &done, manifests)?;
@@ -225,6 +239,8 @@ fn show(context: &Context, format: DataFormat, plan_only: bool, done: &Done) {
             text += &describe(&report.plan);
         } else if report.plan.is_empty() {
             text += "everything is as it should be; nothing to do\n";
+        } else if let (true, ExitCode::Success) = (done.settings.remove, report.exit) {
+            text += &format!("release {} is removed\n", done.settings.name);
         } else if let (Some(revision), ExitCode::Success) = (report.revision, report.exit) {
             text += &format!("release {revision} of {} is deployed\n", done.settings.name);
         } else if let Some(back) = report.rolled_back_to {

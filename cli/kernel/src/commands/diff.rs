@@ -13,6 +13,7 @@ use crate::work;
 
 const EXAMPLES: &str = "\
 Examples:
+  kernel diff staging --digests images.json --secrets staging.env    the workspace's manifests and its cluster
   kernel diff -f manifests/ -n shop     what a deploy would change, as the cluster itself says; exits with 3 when anything
   kernel diff -f manifests/ -o json     the same for a program";
 
@@ -36,11 +37,11 @@ pub struct Arguments {
 
 /// Shows it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let manifests = arguments.files.read(context)?;
+    let manifests = arguments.files.read(context, arguments.target.environment())?;
     let plan = work::run(context, async |_| {
-        let mut cluster = arguments.target.connect().await?;
+        let mut cluster = arguments.target.connect(context).await?.cluster;
         let settings = cluster::settings(context, &cluster, &arguments.rules, String::new())?;
-        let look = look(&mut cluster, &manifests, &settings).await;
+        let look = look(&mut cluster, manifests, &settings).await;
         Ok(look.map_err(|faults| cluster::failure(&faults))?.proposal.plan)
     })?;
     let names = || plan.steps.iter().map(|step| step.subject.to_string()).collect();

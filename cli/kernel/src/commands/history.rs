@@ -14,6 +14,7 @@ use crate::work;
 
 const EXAMPLES: &str = "\
 Examples:
+  kernel history staging           an environment's releases
   kernel history -n shop           the releases that can be rolled back to";
 
 /// What can be said.
@@ -37,7 +38,7 @@ struct Answer<'a> {
 /// Shows it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let releases = work::run(context, async |_| {
-        let cluster = arguments.target.connect().await?;
+        let cluster = arguments.target.connect(context).await?.cluster;
         let name = cluster::name(context, &cluster)?;
         let listed = Releases::new(&cluster, name.as_str()).list().await;
         listed.map_err(|fault| cluster::failure(&[fault]))
@@ -69,5 +70,6 @@ const fn paint(outcome: Outcome) -> Paint {
         Outcome::Deployed => Paint::Good,
         Outcome::Failed => Paint::Bad,
         Outcome::Deploying | Outcome::RolledBack => Paint::Careful,
+        Outcome::Removed => Paint::Faint,
     }
 }

@@ -8,13 +8,14 @@ use kernel_deploy::{Outcome, Releases};
 use kernel_ops::{Failure, problem};
 
 use crate::arguments::DataFormat;
-use crate::commands::cluster::{self, Rules, Target};
+use crate::commands::cluster::{self, Confirmation, Rules, Target};
 use crate::commands::deploy::describe;
 use crate::context::Context;
 use crate::work;
 
 const EXAMPLES: &str = "\
 Examples:
+  kernel rollback staging             an environment's release, the last good one before the newest
   kernel rollback -n shop             the last good release before the one that is there
   kernel rollback -n shop --to 7      that one
   kernel rollback -n shop --dry-run   what would change";
@@ -33,6 +34,9 @@ pub struct Arguments {
     #[command(flatten)]
     rules: Rules,
 
+    #[command(flatten)]
+    confirmation: Confirmation,
+
     /// The form of the answer
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     format: DataFormat,
@@ -42,9 +46,9 @@ pub struct Arguments {
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let dry_run = context.settings.dry_run;
     let (plan, exit, problems) = work::run(context, async |surroundings| {
-        let mut cluster = arguments.target.connect().await?;
-        let name = cluster::name(context, &cluster)?;
-        let releases = Releases::new(&cluster, name.as_str());
+        let mut place = arguments.target.connect(context).await?;
+        let name = cluster::name(context, &place.cluster)?;
+        let releases = Releases::new(&place.cluster, name.as_str());
         let listed = releases.list().await.map_err(|fault| cluster::failure(&[fault]))?;
         let newest = listed.last().map_or(0, |release| release.revision);
         let good = |release: &&kernel_deploy::Release| {
@@ -59,17 +63,21 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             return Err(Failure::new(ExitCode::NothingSelected, problem));
         };
         let manifests = releases.manifests(revision).await.map_err(|fault| cluster::failure(&[fault]))?;
+        let removed =
+            listed.iter().any(|release| release.revision == revision && release.outcome == Outcome::Removed);
         let note = format!("roll back to {revision}");
-        let settings = cluster::settings(context, &cluster, &arguments.rules, note)?;
-        let message = format!("cluster {}, release {name}, back to {revision}", cluster.server);
+        let mut settings = cluster::settings(context, &place.cluster, &arguments.rules, note)?;
+        settings.remove = removed;
+        let message = format!("cluster {}, release {name}, back to {revision}", place.cluster.server);
         surroundings.events.emit(Event::Notice { message });
+        let look = look(&mut place.cluster, manifests, &settings).await;
+        let look = look.map_err(|faults| cluster::failure(&faults))?;
         if dry_run {
-            let look = look(&mut cluster, &manifests, &settings).await;
-            let look = look.map_err(|faults| cluster::failure(&faults))?;
             return Ok((look.proposal.plan, ExitCode::Success, Vec::new()));
         }
+        arguments.confirmation.see(context, &place, &look.proposal.plan, &mut settings)?;
         let (events, cancel) = (&surroundings.events, &surroundings.cancel);
-        let done = deploy(&mut cluster, &manifests, &settings, events, cancel).await;
+        let done = deploy(&mut place.cluster, look, &settings, events, cancel).await;
         let done = done.map_err(|faults| cluster::failure(&faults))?;
         Ok((done.plan, done.exit, done.problems))
     })?;

@@ -71,9 +71,13 @@ pub struct Arguments {
     #[arg(
         long,
         conflicts_with_all =
-            ["wait", "watch", "abort_on_container_exit", "abort_on_container_failure", "exit_code_from"]
+            ["wait", "watch", "rolling", "abort_on_container_exit", "abort_on_container_failure", "exit_code_from"]
     )]
     no_start: bool,
+
+    /// Replace a container only when the new one beside it is ready; for services that can run twice
+    #[arg(long, conflicts_with = "no_recreate")]
+    rolling: bool,
 
     /// Leave what runs as it is, also where the files say something else now
     #[arg(long)]
@@ -194,14 +198,12 @@ impl Arguments {
 
 /// Brings it up.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<std::process::ExitCode, Failure> {
-    if arguments.infra_only {
-        return infra::run(context, arguments.format, &arguments.services).map(Into::into);
-    }
     let abort = arguments.abort();
     let settings = ChangeSettings {
         services: arguments.services.clone(),
         grace: arguments.timeout.map(Duration::from_secs),
         alone: arguments.no_deps,
+        rolling: arguments.rolling,
         wait_timeout: arguments.wait_timeout,
         remove_orphans: arguments.remove_orphans,
         replace: match (arguments.no_recreate, arguments.force_recreate || arguments.renew_anon_volumes) {
@@ -215,6 +217,9 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<std::process::
         run_again: abort.is_some(),
         no_wait: abort.is_some(),
     };
+    if arguments.infra_only {
+        return infra::run(context, arguments.format, &arguments.services, settings).map(Into::into);
+    }
     let offset = context.settings.port_offset;
     let (mut screen, mut code) = (None, None);
     let changed = change::run_adjusted(

@@ -24,6 +24,7 @@ const usage = `usage: workload COMMAND
   pause          do nothing until a signal comes
   echo WORD...   print the words
   exit CODE      end with that code
+  fill           take memory until somebody ends it, 1 GiB at most
   get URL        print the body of an answer; ends with 1 unless its status is 200
   resolve NAME   print the addresses of a host name
 `
@@ -46,6 +47,8 @@ func main() {
 			fail(2, err.Error())
 		}
 		os.Exit(code)
+	case "fill":
+		fill()
 	case "get":
 		get(only(arguments))
 	case "resolve":
@@ -57,6 +60,20 @@ func main() {
 	default:
 		fail(2, usage)
 	}
+}
+
+// fill takes memory and writes to all of it: what is only reserved counts for nothing.
+func fill() {
+	const piece, most = 1 << 20, 1 << 10
+	var taken [][]byte
+	for len(taken) < most {
+		bytes := make([]byte, piece)
+		for at := 0; at < piece; at += 4096 {
+			bytes[at] = 1
+		}
+		taken = append(taken, bytes)
+	}
+	fmt.Printf("nobody minded %d MiB\n", len(taken))
 }
 
 // serve answers on /, /live and /ready, and obeys:

@@ -16,7 +16,7 @@ use crate::planner::PlanError;
 use crate::unit::{Condition, Target};
 
 impl<'a> Planner<'a> {
-    fn add(
+    pub(super) fn add(
         &mut self,
         subject: Subject,
         action: impl Into<Action>,
@@ -167,6 +167,7 @@ impl<'a> Planner<'a> {
             return;
         };
         let (found, ends_first, own_name) = (member.found, member.ends_first, member.name.clone());
+        let rolls = self.rolls(member);
         let call = self.create_call(wanted.container, member);
         let name = call.name.clone();
         let mut after: Vec<usize> = pulls.get(wanted.container.image.as_str()).copied().into_iter().collect();
@@ -187,7 +188,7 @@ impl<'a> Planner<'a> {
                 self.created.entry(&wanted.item.name).or_default().push(connect);
             }
         }
-        if let Some(found) = found.filter(|found| found.state.is_alive()) {
+        if let Some(found) = found.filter(|found| found.state.is_alive() && !rolls) {
             let after = if ends_first { Vec::new() } else { vec![step] };
             stopping.push((found, cause, after));
         }
@@ -304,15 +305,24 @@ impl<'a> Planner<'a> {
             }
             // Without another wish the Engine knows the container's own time.
             let grace = self.options.grace;
-            let most = grace.or(found.stop_grace).unwrap_or(Duration::from_secs(10));
-            let deadline = most + self.options.deadlines.stop;
+            let deadline = self.stop_deadline(found);
             let call = Call::StopContainer { container: found.id.clone(), name: found.name.clone(), grace };
             let step = self.add(Subject::Service(found.service.clone()), call, cause, after, deadline);
             self.stops.insert(&found.id, step);
         }
     }
 
-    fn draft_remove(&mut self, found: &'a FoundContainer, cause: Cause, mut after: Vec<usize>) -> usize {
+    pub(super) fn stop_deadline(&self, found: &FoundContainer) -> Duration {
+        let most = self.options.grace.or(found.stop_grace).unwrap_or(Duration::from_secs(10));
+        most + self.options.deadlines.stop
+    }
+
+    pub(super) fn draft_remove(
+        &mut self,
+        found: &'a FoundContainer,
+        cause: Cause,
+        mut after: Vec<usize>,
+    ) -> usize {
         after.extend(self.stops.get(found.id.as_str()));
         let call = Call::RemoveContainer { container: found.id.clone(), name: found.name.clone() };
         let deadline = self.options.deadlines.remove.max(self.call_deadline());
@@ -380,6 +390,14 @@ impl<'a> Planner<'a> {
             let created = self.created.get(&wanted.item.name).cloned().unwrap_or_default();
             if let Some(cause) = &member.create {
                 before.extend(&created);
+                if let Some(found) = member.found.filter(|_| self.rolls(member)) {
+                    // One after the other: as many as before serve at any time.
+                    before.extend(self.starts.get(&wanted.item.name).into_iter().flatten());
+                    let last = self.draft_rolling(wanted, (found, &member.name), cause, before);
+                    self.starts.entry(&wanted.item.name).or_default().push(last);
+                    busy = true;
+                    continue;
+                }
                 if let Some(found) = member.found {
                     let removed = self.draft_remove(found, cause.clone(), before.clone());
                     before.push(removed);
@@ -451,7 +469,7 @@ impl<'a> Planner<'a> {
         steps
     }
 
-    fn after_dependencies(&self, wanted: Wanted<'a>, before: &mut Vec<usize>) {
+    pub(super) fn after_dependencies(&self, wanted: Wanted<'a>, before: &mut Vec<usize>) {
         for needed in &wanted.item.depends_on {
             match needed.condition {
                 Condition::Started => before.extend(self.starts.get(&needed.name).into_iter().flatten()),
@@ -476,7 +494,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A call of an engine that is busy or slow may take a while, and none may take for ever.
-    fn call_deadline(&self) -> Duration {
+    pub(super) fn call_deadline(&self) -> Duration {
         self.options.deadlines.start.max(Duration::from_secs(60))
     }
 
