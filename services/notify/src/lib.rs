@@ -6,7 +6,7 @@
 //! What is pushed over WebSockets ([`Pushes`]) is kept in the database, so that every instance sees it and a lost
 //! connection can go on. Channels that end at somebody else's server ([`Outside`]) are called by the integration-hub.
 //!
-//! Not there yet: the channels `email`, `sms` and `browser_push`; they answer that nothing sends through them.
+//! Not there yet: the channels `sms` and `browser_push`; they answer that nothing sends through them.
 
 mod adapters;
 mod api;
@@ -17,6 +17,7 @@ pub mod domain;
 mod error;
 mod events;
 mod limits;
+mod mail;
 mod outside;
 mod push;
 mod sender;
@@ -29,6 +30,7 @@ pub use clock::{Clock, SystemClock};
 pub use courier::Courier;
 pub use error::{NotifyError, Result};
 pub use limits::Limits;
+pub use mail::{Mail, MailServer};
 pub use outside::Outside;
 pub use push::Pushes;
 pub use sender::Sender;

@@ -12,6 +12,7 @@ use crate::clock::SystemClock;
 use crate::courier::Courier;
 use crate::domain::Schedule;
 use crate::limits::Limits;
+use crate::mail::{Mail, MailServer};
 use crate::outside::{self, Outside};
 use crate::push::{self, Door, Pushes};
 use crate::sender::Sender;
@@ -28,6 +29,7 @@ pub struct Config {
     event_bus: NeighbourUrl,
     iam: NeighbourUrl,
     integration_hub: Option<NeighbourUrl>,
+    mail: Option<MailServer>,
     attempt_timeout_seconds: u64,
     tenant_per_minute: u32,
     module_per_minute: u32,
@@ -50,6 +52,7 @@ impl Configure for Config {
                 "must be 1 to 45 seconds, below the lease of a delivery",
             );
         }
+        let mail = mail_server(reader);
         let mut limit = |name: &str, default: u32| {
             let limit = reader.or(name, default);
             if let Ok(0) = limit {
@@ -66,10 +69,32 @@ impl Configure for Config {
             event_bus: event_bus?,
             iam: iam?,
             integration_hub: integration_hub?,
+            mail: mail?,
             attempt_timeout_seconds: attempt_timeout_seconds?,
             tenant_per_minute: tenant_per_minute?,
             module_per_minute: module_per_minute?,
         })
+    }
+}
+
+fn mail_server(reader: &mut Reader<'_>) -> Result<Option<MailServer>, Invalid> {
+    let (url, from) = (reader.optional::<Secret>("SMTP_URL"), reader.optional::<String>("SMTP_FROM"));
+    match (url?, from?) {
+        (None, None) => Ok(None),
+        (Some(url), Some(from)) => MailServer::read(url.expose(), &from).map(Some).map_err(|problems| {
+            for (name, problem) in problems {
+                reader.complain(name, problem);
+            }
+            Invalid
+        }),
+        (Some(_), None) => {
+            reader.complain("SMTP_FROM", "is not set; SMTP_URL needs it: who the mail is from");
+            Err(Invalid)
+        }
+        (None, Some(_)) => {
+            reader.complain("SMTP_URL", "is not set; SMTP_FROM needs it: where the mail goes");
+            Err(Invalid)
+        }
     }
 }
 
@@ -91,6 +116,9 @@ impl Service for Notify {
             let hub = Neighbour::new("integration-hub", url, &context);
             let outside = outside::CHANNELS.map(|channel| Outside::new(channel, &hub, timeout));
             adapters.extend(outside.into_iter().map(|adapter| Box::new(adapter) as Box<dyn Adapter>));
+        }
+        if let Some(server) = &config.mail {
+            adapters.push(Box::new(Mail::new(server, timeout)));
         }
         let adapters = Adapters::new(adapters);
         let courier = Courier::new(database.clone(), queue, adapters.clone(), Schedule::default(), timeout);
