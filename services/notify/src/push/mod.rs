@@ -291,3 +291,92 @@ fn frame(message: &Outgoing, channel: &str) -> String {
     })
     .to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Priority;
+
+    async fn pushes() -> (Pushes, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/notify.db", folder.path().display());
+        let database = Database::connect(&url).await.unwrap();
+        database.migrate("notify", store::MIGRATIONS).await.unwrap();
+        (Pushes::new(database).await.unwrap(), folder)
+    }
+
+    fn message(tenant: TenantId) -> Outgoing {
+        Outgoing {
+            tenant,
+            id: Uuid::now_v7(),
+            recipient: "orders".to_owned(),
+            subject: String::new(),
+            body: "hello".to_owned(),
+            priority: Priority::Normal,
+            created_at: store::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_is_made_again_pushes_once() {
+        let (pushes, _folder) = pushes().await;
+        let message = message(TenantId::new(Uuid::now_v7()));
+        let (mut listener, mut pushed) = pushes.connect(message.tenant);
+        listener.subscribe("orders", None).await.unwrap();
+        for _ in 0..3 {
+            pushes.deliver(&message, &Setup::new()).await.unwrap();
+            pushes.hand_out().await.unwrap();
+        }
+        assert_eq!(pushed.try_recv().unwrap().id, message.id);
+        assert!(pushed.try_recv().is_err(), "nothing more");
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_again_and_handed_out_as_well_can_be_told_apart() {
+        let (pushes, _folder) = pushes().await;
+        let tenant = TenantId::new(Uuid::now_v7());
+        let (mut listener, mut pushed) = pushes.connect(tenant);
+        let (old, new) = (message(tenant), message(tenant));
+        pushes.deliver(&old, &Setup::new()).await.unwrap();
+        let beginning = listener.subscribe("orders", Some(Uuid::now_v7())).await.unwrap();
+        assert_eq!(beginning.missed.iter().map(|push| push.id).collect::<Vec<_>>(), [old.id]);
+        assert!(!beginning.complete, "nobody knows what that was");
+        pushes.deliver(&new, &Setup::new()).await.unwrap();
+        pushes.hand_out().await.unwrap();
+        assert!(pushed.try_recv().unwrap().sequence <= beginning.seen, "the old one, which was sent already");
+        assert!(pushed.try_recv().unwrap().sequence > beginning.seen);
+    }
+
+    #[tokio::test]
+    async fn who_reads_too_slowly_is_let_go_and_nobody_else() {
+        let (pushes, _folder) = pushes().await;
+        let tenant = TenantId::new(Uuid::now_v7());
+        let (mut slow, mut left) = pushes.connect(tenant);
+        let (mut fast, mut read) = pushes.connect(tenant);
+        slow.subscribe("orders", None).await.unwrap();
+        fast.subscribe("orders", None).await.unwrap();
+        for _ in 0..=WAITING {
+            pushes.deliver(&message(tenant), &Setup::new()).await.unwrap();
+            pushes.hand_out().await.unwrap();
+            read.try_recv().unwrap();
+        }
+        let mut kept = 0;
+        while left.recv().await.is_some() {
+            kept += 1;
+        }
+        assert_eq!(kept, WAITING, "what waited, and then the end");
+        drop((slow, fast));
+        assert!(pushes.listeners().channels.is_empty() && pushes.listeners().connections.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_an_hour_old_is_forgotten() {
+        let (pushes, _folder) = pushes().await;
+        let message = message(TenantId::new(Uuid::now_v7()));
+        pushes.deliver(&message, &Setup::new()).await.unwrap();
+        let database = &pushes.0.database;
+        let minutes = |minutes| store::now().checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        assert_eq!(forget_old(database, minutes(59)).await.unwrap(), 0);
+        assert_eq!(forget_old(database, minutes(61)).await.unwrap(), 1);
+    }
+}
