@@ -80,33 +80,37 @@ impl Ledger {
     /// Whatever the store says of the whole; a single hold that cannot be canceled is logged and does not hold up
     /// the others.
     pub async fn sweep(&self) -> Result<usize> {
+        let now = self.clock.now();
         let mut canceled = 0;
+        let mut last = None;
         loop {
-            let expired = store::expired_holds(&self.database, self.clock.now(), SWEEP_BATCH).await?;
-            let before = canceled;
+            let expired = store::expired_holds(&self.database, now, last, SWEEP_BATCH).await?;
+            if expired.is_empty() {
+                break;
+            }
+            last = expired.last().copied();
             for hold in expired {
                 match relational::retry(|| self.expire(hold)).await {
-                    Ok(()) => canceled += 1,
+                    Ok(true) => canceled += 1,
+                    Ok(false) => {}
                     Err(error) => tracing::error!(hold = %hold.id, tenant = %hold.tenant_id, %error,
                         "an expired hold could not be canceled; it is tried again with the next sweep"),
                 }
             }
-            if canceled == before {
-                break;
-            }
         }
-        store::forget_answers(&self.database, self.clock.now()).await?;
+        store::forget_answers(&self.database, now).await?;
         Ok(canceled)
     }
 
-    async fn expire(&self, expired: ExpiredHold) -> Result<()> {
+    /// Says whether it was still open.
+    async fn expire(&self, expired: ExpiredHold) -> Result<bool> {
         let mut work = self.begin(expired.tenant_id).await?;
         let hold = store::lock_hold(&mut work.transaction, expired.id, work.now).await?;
         // Somebody may have settled it since it was listed.
-        let Some(hold) = hold.filter(|hold| hold.status == HoldStatus::Held) else { return Ok(()) };
+        let Some(hold) = hold.filter(|hold| hold.status == HoldStatus::Held) else { return Ok(false) };
         operations::cancel(&mut work, hold, true).await?;
         work.transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     async fn begin(&self, tenant: Uuid) -> Result<Work> {

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use svc_stores::TenantId;
 
-use crate::domain::Channel;
+use crate::domain::{Channel, Fault, Priority};
+
+/// What a tenant set up for a channel; empty for a channel that needs nothing.
+pub type Setup = serde_json::Map<String, serde_json::Value>;
 
 /// A notification as an adapter gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
+    /// Whose it is.
+    pub tenant: TenantId,
     /// The notification: the same over all attempts, so that a provider can drop duplicates.
     pub id: uuid::Uuid,
     /// Who gets it.
@@ -17,6 +24,10 @@ pub struct Outgoing {
     pub subject: String,
     /// As it was rendered.
     pub body: String,
+    /// How urgent.
+    pub priority: Priority,
+    /// When it was asked for.
+    pub created_at: Timestamp,
 }
 
 /// Why an attempt failed.
@@ -36,8 +47,29 @@ pub trait Adapter: Send + Sync {
     /// The channel.
     fn channel(&self) -> Channel;
 
+    /// Whether a tenant has to set the channel up before anything is sent through it.
+    fn needs_setup(&self) -> bool {
+        false
+    }
+
+    /// Whether a channel can be set up like this.
+    ///
+    /// # Errors
+    /// Each thing that is wrong, all at once.
+    fn check_setup(&self, _: &Setup) -> Result<(), Vec<Fault>> {
+        Ok(())
+    }
+
+    /// Whether the channel takes such a notification. Asked before it is queued.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn validate(&self, _: &Outgoing) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// One attempt. It is cut off after ten seconds, and may be made again although it succeeded.
-    async fn deliver(&self, message: &Outgoing) -> Result<(), DeliveryError>;
+    async fn deliver(&self, message: &Outgoing, setup: &Setup) -> Result<(), DeliveryError>;
 }
 
 /// The channel in the application: the history itself is what the recipient's program reads.
@@ -49,12 +81,12 @@ impl Adapter for InApp {
         Channel::InApp
     }
 
-    async fn deliver(&self, _: &Outgoing) -> Result<(), DeliveryError> {
+    async fn deliver(&self, _: &Outgoing, _: &Setup) -> Result<(), DeliveryError> {
         Ok(())
     }
 }
 
-/// The adapters that are set up. Cheap to clone.
+/// The adapters that there are. Cheap to clone.
 #[derive(Clone)]
 pub struct Adapters(Arc<[Box<dyn Adapter>]>);
 
@@ -67,11 +99,5 @@ impl Adapters {
     /// What sends through this channel, if anything does.
     pub fn find(&self, channel: Channel) -> Option<&dyn Adapter> {
         self.0.iter().find(|adapter| adapter.channel() == channel).map(AsRef::as_ref)
-    }
-}
-
-impl Default for Adapters {
-    fn default() -> Self {
-        Self::new([Box::new(InApp) as Box<dyn Adapter>])
     }
 }

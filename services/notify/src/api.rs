@@ -1,15 +1,18 @@
-//! The gRPC door. Setting up a channel (`CreateChannel`) is not implemented: no adapter needs it yet.
+//! The gRPC door.
 
 use svc_api::notify::v1 as wire;
 use svc_api::notify::v1::notify_service_server::NotifyService;
-use svc_kit::Caller;
+use svc_kit::{Caller, json};
 use tonic::{Request, Response, Status};
 
-use crate::domain::{Channel, Draft, Fault, Status as State};
+use crate::channels::NewChannel;
+use crate::domain::{Draft, Fault, Status as State};
 use crate::error::NotifyError;
 use crate::sender::{BATCH_LIMIT, NewTemplate, Sender};
 use crate::store::{self, Filter};
-use crate::wire::{draft_of, id_of, id_token, next_page, page_size, to_notification, to_reply, to_template};
+use crate::wire::{
+    draft_of, id_of, id_token, next_page, page_size, to_channel, to_notification, to_reply, to_template,
+};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -126,21 +129,21 @@ impl NotifyService for Sender {
         Ok(Response::new(wire::ListTemplatesReply { templates, next_page_token }))
     }
 
+    async fn create_channel(&self, request: Request<wire::CreateChannelRequest>) -> Answer<wire::Channel> {
+        let caller = Caller::of(&request)?;
+        let wire::CreateChannelRequest { r#type: channel, name, config } = request.into_inner();
+        let config = config.map(json::from_struct).unwrap_or_default();
+        let offered = self.set_up(&caller, NewChannel { channel, name, config }).await?;
+        Ok(Response::new(to_channel(&offered)))
+    }
+
     async fn list_channels(
         &self,
         request: Request<wire::ListChannelsRequest>,
     ) -> Answer<wire::ListChannelsReply> {
-        Caller::of(&request)?;
-        let channels = Channel::ALL.into_iter().map(|channel| {
-            let enabled = self.adapters.find(channel).is_some();
-            let reason = if enabled { "" } else { "no adapter is set up for this channel" };
-            wire::Channel {
-                id: channel.as_str().to_owned(),
-                name: channel.title().to_owned(),
-                enabled,
-                reason: reason.to_owned(),
-            }
-        });
+        let caller = Caller::of(&request)?;
+        let offered = self.offered(&caller).await?;
+        let channels = offered.iter().map(to_channel);
         Ok(Response::new(wire::ListChannelsReply { channels: channels.collect() }))
     }
 }

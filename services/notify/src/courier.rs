@@ -13,10 +13,12 @@ use svc_stores::tasks::{LeasedTask, NewTask, TaskQueue};
 use svc_stores::{Database, StoreError, TenantId};
 use uuid::Uuid;
 
-use crate::adapters::{Adapters, DeliveryError, Outgoing};
+use crate::adapters::{Adapters, DeliveryError, Setup};
+use crate::channels;
 use crate::domain::{Priority, Schedule, Status};
 use crate::error::Result;
 use crate::events::announce;
+use crate::push;
 use crate::store::{self, StoredNotification};
 
 const QUEUE: &str = "notify.deliveries";
@@ -144,6 +146,7 @@ impl Courier {
             }
         }
         store::forget_old(&self.database, store::now()).await?;
+        push::forget_old(&self.database, store::now()).await?;
         Ok(())
     }
 
@@ -155,7 +158,7 @@ impl Courier {
         let Some((tenant, mut notification)) = queued else {
             return Ok(self.queue.complete(task).await?);
         };
-        let outcome = self.attempt(&notification).await;
+        let outcome = self.attempt(tenant, &notification).await;
         notification.attempts += 1;
         match outcome {
             Ok(()) => {
@@ -186,20 +189,31 @@ impl Courier {
         Ok(self.queue.complete(task).await?)
     }
 
-    async fn attempt(&self, notification: &StoredNotification) -> Result<(), DeliveryError> {
+    async fn attempt(
+        &self,
+        tenant: TenantId,
+        notification: &StoredNotification,
+    ) -> Result<(), DeliveryError> {
         let Some(adapter) = self.adapters.find(notification.channel) else {
             let channel = notification.channel;
             return Err(DeliveryError::Permanent(format!(
                 "nothing is set up that sends through `{channel}`"
             )));
         };
-        let message = Outgoing {
-            id: notification.id,
-            recipient: notification.recipient.clone(),
-            subject: notification.subject.clone(),
-            body: notification.body.clone(),
+        let setup = match adapter.needs_setup() {
+            true => channels::setup_of(&self.database.tenant(tenant), notification.channel).await,
+            false => Ok(Some(Setup::new())),
         };
-        let attempt = tokio::time::timeout(self.attempt_timeout, adapter.deliver(&message)).await;
+        let setup = setup.map_err(|error| {
+            tracing::warn!(notification = %notification.id, %error, "the setup of a channel cannot be read");
+            DeliveryError::Temporary("the setup of the channel cannot be read now".to_owned())
+        })?;
+        let Some(setup) = setup else {
+            let channel = notification.channel;
+            return Err(DeliveryError::Permanent(format!("`{channel}` is not set up")));
+        };
+        let message = notification.outgoing(tenant);
+        let attempt = tokio::time::timeout(self.attempt_timeout, adapter.deliver(&message, &setup)).await;
         attempt.unwrap_or_else(|_| {
             Err(DeliveryError::Temporary(format!("no answer within {:?}", self.attempt_timeout)))
         })

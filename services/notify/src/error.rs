@@ -26,6 +26,16 @@ pub enum NotifyError {
     /// Nothing sends through this channel.
     #[error("nothing is set up that sends through `{0}`; see GET /v1/notify/channels for what can")]
     NoAdapter(Channel),
+    /// More requests a minute than are allowed.
+    #[error("{who} may ask for notifications {limit} times a minute; try again in {seconds} s")]
+    TooOften {
+        /// `the tenant` or `the module`.
+        who: &'static str,
+        /// How many requests a minute are allowed.
+        limit: u32,
+        /// When the next one fits.
+        seconds: i64,
+    },
     /// Only a failed notification is tried again.
     #[error("the notification is {0}; only a failed one is tried again")]
     NotFailed(&'static str),
@@ -60,6 +70,7 @@ impl From<NotifyError> for Problem {
                 Self::new(tonic::Code::FailedPrecondition, "channel-not-configured", "Channel not configured")
                     .detail(detail)
             }
+            NotifyError::TooOften { .. } => Self::rate_limited(detail),
             NotifyError::NotFailed(_) => Self::failed_precondition(detail),
             NotifyError::Caller(problem) => problem,
             NotifyError::Store(error) => error.into(),

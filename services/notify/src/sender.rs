@@ -8,10 +8,12 @@ use svc_stores::{Database, TenantId};
 use uuid::Uuid;
 
 use crate::adapters::Adapters;
+use crate::channels;
 use crate::courier::Courier;
 use crate::domain::{Channel, Draft, Fault, Status, is_template_name, render, rendered_length};
 use crate::error::{NotifyError, Result};
 use crate::events::announce;
+use crate::limits::Limits;
 use crate::store::{self, StoredNotification, StoredTemplate};
 
 /// How many recipients one request may have.
@@ -28,6 +30,7 @@ pub struct Sender {
     pub(crate) database: Database,
     pub(crate) adapters: Adapters,
     courier: Courier,
+    limits: Limits,
 }
 
 /// A new template, or a new version of one.
@@ -39,12 +42,13 @@ pub(crate) struct NewTemplate {
 }
 
 impl Sender {
-    /// A sender that leaves delivery to this courier.
-    pub fn new(database: Database, adapters: Adapters, courier: Courier) -> Self {
-        Self { database, adapters, courier }
+    /// A sender that leaves delivery to this courier and keeps to these limits.
+    pub fn new(database: Database, adapters: Adapters, courier: Courier, limits: Limits) -> Self {
+        Self { database, adapters, courier, limits }
     }
 
-    /// Queues a notification for each draft, all or none. With a key that was used before, gives the first answer.
+    /// Queues a notification for each draft, all or none; all of them count as one request. With a key that was used
+    /// before, gives the first answer.
     pub(crate) async fn queue(
         &self,
         caller: &Caller,
@@ -56,10 +60,16 @@ impl Sender {
         let mut checked = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let (channel, priority) = draft.check().map_err(NotifyError::Faults)?;
-            if self.adapters.find(channel).is_none() {
-                return Err(NotifyError::NoAdapter(channel));
-            }
-            checked.push((draft, channel, priority));
+            let adapter = self.adapters.find(channel).ok_or(NotifyError::NoAdapter(channel))?;
+            checked.push((draft, adapter, priority));
+        }
+        self.limits.admit(caller.tenant, drafts.first().map_or("", |draft| &draft.module)).await?;
+        // All drafts of a request go through one channel.
+        if let Some((_, adapter, _)) = checked.first()
+            && adapter.needs_setup()
+            && channels::setup_of(&self.database.tenant(caller.tenant), adapter.channel()).await?.is_none()
+        {
+            return Err(NotifyError::NoAdapter(adapter.channel()));
         }
         // A key names one notification; a batch has none.
         let key = caller.idempotency_key.as_deref().filter(|_| drafts.len() == 1);
@@ -73,7 +83,8 @@ impl Sender {
         let now = store::now();
         let mut queued = Vec::with_capacity(checked.len());
         let mut rendered = 0_usize;
-        for (draft, channel, priority) in checked {
+        for (draft, adapter, priority) in checked {
+            let channel = adapter.channel();
             let text = self.text_of(&mut transaction, draft, channel).await?;
             let length = rendered_length(&text.subject, &variables)
                 .saturating_add(rendered_length(&text.body, &variables));
@@ -100,6 +111,7 @@ impl Sender {
                 delivered_at: None,
                 next_attempt_at: None,
             };
+            adapter.validate(&notification.outgoing(tenant))?;
             store::insert_notification(&mut transaction, &notification, key).await?;
             announce(&mut transaction, tenant, "notify.notification.queued", &notification, now).await?;
             queued.push(notification);

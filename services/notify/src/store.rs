@@ -1,19 +1,19 @@
 //! Notifications and templates as they are kept.
 
 use jiff::{SignedDuration, Timestamp};
-use svc_stores::relational::{Row, Scope, Transaction};
+use svc_stores::relational::{Migration, Row, Scope, Transaction};
 use svc_stores::{Database, Result, StoreError, TenantId, values};
 use uuid::Uuid;
 
+use crate::adapters::Outgoing;
 use crate::domain::{Channel, Priority, Status};
 
 /// The schema.
-pub(crate) const MIGRATIONS: &[svc_stores::relational::Migration] =
-    &[svc_stores::relational::Migration::new(
-        1,
-        "notifications",
-        include_str!("../migrations/0001_notifications.sql"),
-    )];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration::new(1, "notifications", include_str!("../migrations/0001_notifications.sql")),
+    Migration::new(2, "channels", include_str!("../migrations/0002_channels.sql"))
+        .for_postgres(include_str!("../migrations/0002_channels.postgres.sql")),
+];
 
 /// How long delivered notifications are kept.
 const HISTORY: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -43,6 +43,21 @@ pub(crate) struct StoredNotification {
     pub created_at: Timestamp,
     pub delivered_at: Option<Timestamp>,
     pub next_attempt_at: Option<Timestamp>,
+}
+
+impl StoredNotification {
+    /// As an adapter gets it.
+    pub fn outgoing(&self, tenant: TenantId) -> Outgoing {
+        Outgoing {
+            tenant,
+            id: self.id,
+            recipient: self.recipient.clone(),
+            subject: self.subject.clone(),
+            body: self.body.clone(),
+            priority: self.priority,
+            created_at: self.created_at,
+        }
+    }
 }
 
 /// A version of a template as it is kept.
@@ -209,7 +224,7 @@ fn read_template(row: &Row) -> Result<StoredTemplate> {
     })
 }
 
-fn known<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+pub(crate) fn known<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
     let text: String = row.get(column)?;
     parse(&text).ok_or_else(|| StoreError::Corrupt {
         what: format!("column `{column}`"),
@@ -221,12 +236,49 @@ fn known<T>(row: &Row, column: &str, parse: impl Fn(&str) -> Option<T>) -> Resul
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_in_time_is_not_said_to_wait() {
+    async fn empty() -> (Database, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/notify.db", folder.path().display());
         let database = Database::connect(&url).await.unwrap();
         database.migrate("notify", MIGRATIONS).await.unwrap();
+        (database, folder)
+    }
+
+    #[tokio::test]
+    async fn the_history_goes_back_90_days_and_that_of_failures_180() {
+        let (database, _folder) = empty().await;
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        let tenant = database.tenant(Uuid::now_v7());
+        let mut kept = Vec::new();
+        for (status, age, is_kept) in [
+            ("delivered", 89, true),
+            ("delivered", 91, false),
+            ("failed", 91, true),
+            ("failed", 181, false),
+            ("queued", 400, true),
+        ] {
+            let id = Uuid::now_v7();
+            let created = now.checked_sub(SignedDuration::from_hours(age * 24)).unwrap();
+            insert(&tenant, id, status, created, None).await;
+            if is_kept {
+                kept.push(id);
+            }
+        }
+        assert_eq!(forget_old(&database, now).await.unwrap(), 2);
+        let left = list(&tenant, &Filter { limit: 9, ..Filter::default() }).await.unwrap();
+        assert_eq!(left.iter().rev().map(|one| one.id).collect::<Vec<_>>(), kept);
+    }
+
+    async fn insert(scope: &Scope, id: Uuid, status: &str, created: Timestamp, next: Option<Timestamp>) {
+        let sql = "INSERT INTO notifications (id, tenant_id, channel, recipient, template, template_version,
+                subject, body, priority, status, created_at, next_attempt_at)
+            VALUES ($2, $1, 'email', 'ada@example.org', '', 0, '', '', 'normal', $3, $4, $5)";
+        scope.execute(sql, values![id, status, created, next]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_in_time_is_not_said_to_wait() {
+        let (database, _folder) = empty().await;
         let at = |second: i64| Timestamp::from_second(1_790_000_000 + second).unwrap();
         let mut overdue = Vec::new();
         for (status, created, next_attempt, is_overdue) in [
@@ -237,12 +289,7 @@ mod tests {
             ("delivered", 0, None, false),
         ] {
             let id = Uuid::now_v7();
-            let sql =
-                "INSERT INTO notifications (id, tenant_id, channel, recipient, template, template_version,
-                    subject, body, priority, status, created_at, next_attempt_at)
-                VALUES ($2, $1, 'email', 'ada@example.org', '', 0, '', '', 'normal', $3, $4, $5)";
-            let values = values![id, status, at(created), next_attempt.map(at)];
-            database.tenant(Uuid::now_v7()).execute(sql, values).await.unwrap();
+            insert(&database.tenant(Uuid::now_v7()), id, status, at(created), next_attempt.map(at)).await;
             if is_overdue {
                 overdue.push(id);
             }

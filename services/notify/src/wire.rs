@@ -4,6 +4,7 @@ use svc_api::notify::v1 as wire;
 use svc_kit::message::timestamp;
 use uuid::Uuid;
 
+use crate::channels::Offered;
 use crate::domain::{Draft, Fault, variables};
 use crate::store::{StoredNotification, StoredTemplate};
 
@@ -53,6 +54,7 @@ pub(crate) fn draft_of(request: &wire::SendRequest) -> Draft {
         subject: request.subject.clone(),
         body: request.body.clone(),
         priority: request.priority.clone(),
+        module: request.module.clone(),
     }
 }
 
@@ -79,6 +81,15 @@ pub(crate) fn to_notification(notification: &StoredNotification) -> wire::Notifi
         created_at: Some(timestamp(notification.created_at)),
         delivered_at: notification.delivered_at.map(timestamp),
         next_attempt_at: notification.next_attempt_at.map(timestamp),
+    }
+}
+
+pub(crate) fn to_channel(offered: &Offered) -> wire::Channel {
+    wire::Channel {
+        id: offered.channel.as_str().to_owned(),
+        name: offered.name.clone(),
+        enabled: offered.reason.is_empty(),
+        reason: offered.reason.to_owned(),
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use notify::domain::{Channel, Schedule};
-use notify::{Adapter, Adapters, Courier, DeliveryError, MIGRATIONS, Outgoing, Sender};
+use notify::{
+    Adapter, Adapters, Courier, DeliveryError, Limits, MIGRATIONS, Outgoing, Sender, Setup, SystemClock,
+};
 use svc_api::notify::v1::notify_service_server::NotifyService;
 use svc_api::notify::v1::*;
 use svc_kit::Shutdown;
-use svc_stores::{Database, tasks, values};
+use svc_stores::{Database, cache, tasks, values};
 use svc_testkit::wait_for;
 use tempfile::TempDir;
 use tonic::Request;
@@ -31,7 +33,7 @@ impl Adapter for Mail {
         Channel::Email
     }
 
-    async fn deliver(&self, message: &Outgoing) -> Result<(), DeliveryError> {
+    async fn deliver(&self, message: &Outgoing, _: &Setup) -> Result<(), DeliveryError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.got.lock().unwrap().push(message.clone());
         let answer = self.answers.lock().unwrap().pop();
@@ -75,7 +77,8 @@ impl Bench {
         let schedule = Schedule::starting_with(Duration::from_millis(4));
         let patience = Duration::from_millis(50);
         let courier = Courier::new(database.clone(), queue, adapters.clone(), schedule, patience);
-        let sender = Sender::new(database.clone(), adapters, courier.clone());
+        let limits = Limits::new(cache::connect("memory://").unwrap(), SystemClock, 100, 50);
+        let sender = Sender::new(database.clone(), adapters, courier.clone(), limits);
         let worker = tokio::spawn(async move { courier.run(Shutdown::default()).await });
         Bench { sender, database, mail, tenant: Uuid::now_v7(), worker, _folder: folder }
     }

@@ -164,22 +164,39 @@ async fn requests_are_checked() {
 
     let channels = client.list_channels(ListChannelsRequest {}).await.unwrap().into_inner().channels;
     let enabled: Vec<_> = channels.iter().filter(|one| one.enabled).map(|one| one.id.as_str()).collect();
-    assert_eq!((channels.len(), enabled), (9, vec!["in_app"]));
-    assert_eq!(
-        client.create_channel(CreateChannelRequest::default()).await.unwrap_err().code(),
-        Code::Unimplemented
-    );
+    assert_eq!((channels.len(), enabled), (9, vec!["in_app", "websocket"]));
+    assert!(channels.iter().all(|one| one.enabled == one.reason.is_empty()));
 }
 
 #[tokio::test]
-async fn websocket_push_says_that_it_is_not_there() {
-    let service = TestService::<Notify>::start().await;
-    let url = format!("{}/v1/ws", service.url());
-    let answer =
-        reqwest::Client::new().get(&url).headers(TestCaller::owner().headers()).send().await.unwrap();
-    assert_eq!(answer.status(), 501);
-    let outside = reqwest::Client::new().get(&url).send().await.unwrap();
-    assert_eq!(outside.status(), 401);
+async fn requests_are_counted_by_the_minute() {
+    let service = TestService::<Notify>::start_with([
+        ("NOTIFY_RATE_LIMIT_PER_MINUTE", "5"),
+        ("NOTIFY_MODULE_RATE_LIMIT_PER_MINUTE", "2"),
+    ])
+    .await;
+    let mut tenant = client(&service, &TestCaller::owner());
+    let by = |module: &str| SendRequest { module: module.to_owned(), ..to_somebody() };
+    for _ in 0..2 {
+        tenant.send(by("@acme/crm")).await.unwrap();
+    }
+    let refused = tenant.send(by("@acme/crm")).await.unwrap_err();
+    assert_eq!((refused.code(), slug(&refused)), (Code::ResourceExhausted, "rate-limited".to_owned()));
+    assert!(
+        refused.message().starts_with("the module may ask for notifications 2 times a minute; try again in ")
+    );
+    tenant.send(by("@acme/shop")).await.unwrap();
+    // A batch is one request.
+    let recipients = vec![Uuid::now_v7().to_string(); 20];
+    let batch = SendBatchRequest { message: Some(to_somebody()), recipients };
+    tenant.send_batch(batch).await.unwrap();
+    tenant.send(to_somebody()).await.unwrap();
+    let refused = tenant.send(to_somebody()).await.unwrap_err();
+    assert!(refused.message().starts_with("the tenant may ask"), "{refused:?}");
+    client(&service, &TestCaller::owner()).send(by("@acme/crm")).await.unwrap();
+    let list =
+        tenant.list_notifications(ListNotificationsRequest { page_size: 100, ..Default::default() }).await;
+    assert_eq!(list.unwrap().into_inner().notifications.len(), 24, "what was refused is not there");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ pub(crate) struct StoredHold {
 pub(crate) struct ExpiredHold {
     pub tenant_id: Uuid,
     pub id: Uuid,
+    pub expires_at: Timestamp,
 }
 
 pub(crate) async fn insert_hold(transaction: &mut Transaction, hold: &StoredHold) -> Result<()> {
@@ -62,15 +63,23 @@ pub(crate) async fn settle_hold(transaction: &mut Transaction, id: Uuid, status:
     transaction.execute(sql, values![id, status.as_str()]).await.map(|_| ())
 }
 
-/// Open holds of every tenant whose time is over, the longest ago first.
+/// Open holds of every tenant whose time is over, the longest ago first, from behind `last` on.
 pub(crate) async fn expired_holds(
     database: &Database,
     now: Timestamp,
+    last: Option<ExpiredHold>,
     limit: u32,
 ) -> Result<Vec<ExpiredHold>> {
-    let sql = "SELECT tenant_id, id FROM holds WHERE status = 'held' AND expires_at <= $1 ORDER BY expires_at LIMIT $2";
-    let rows = database.system().fetch_all(sql, values![now, limit]).await?;
-    rows.iter().map(|row| Ok(ExpiredHold { tenant_id: row.get("tenant_id")?, id: row.get("id")? })).collect()
+    let (time, id) = last.map_or((Timestamp::UNIX_EPOCH, Uuid::nil()), |last| (last.expires_at, last.id));
+    let sql = "SELECT tenant_id, id, expires_at FROM holds WHERE status = 'held' AND expires_at <= $1
+            AND (expires_at > $2 OR (expires_at = $2 AND id > $3))
+        ORDER BY expires_at, id LIMIT $4";
+    let rows = database.system().fetch_all(sql, values![now, time, id, limit]).await?;
+    let read = |row: &Row| {
+        let (tenant_id, id) = (row.get("tenant_id")?, row.get("id")?);
+        Ok(ExpiredHold { tenant_id, id, expires_at: row.get("expires_at")? })
+    };
+    rows.iter().map(read).collect()
 }
 
 fn read(row: &Row) -> Result<StoredHold> {

@@ -18,5 +18,8 @@ pub(crate) use wallets::{StoredWallet, insert_wallet, list_wallets, lock_wallet,
 use svc_stores::relational::Migration;
 
 /// The schema.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration::new(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration::new(1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
+    Migration::new(2, "books", include_str!("../../migrations/0002_books.sql"))
+        .for_postgres(include_str!("../../migrations/0002_books.postgres.sql")),
+];

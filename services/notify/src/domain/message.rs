@@ -9,6 +9,7 @@ use super::Fault;
 const SUBJECT_LIMIT: usize = 998;
 const BODY_LIMIT: usize = 64 * 1024;
 const RECIPIENT_LIMIT: usize = 320;
+const MODULE_LIMIT: usize = 255;
 
 /// A way to reach somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +184,8 @@ pub struct Draft {
     pub body: String,
     /// The name of the priority.
     pub priority: String,
+    /// The module that asks, or empty.
+    pub module: String,
 }
 
 impl Draft {
@@ -222,6 +225,9 @@ impl Draft {
         }
         if self.subject.len() > SUBJECT_LIMIT {
             faults.push(Fault::new("subject", "too-long", format!("has more than {SUBJECT_LIMIT} bytes")));
+        }
+        if self.module.len() > MODULE_LIMIT {
+            faults.push(Fault::new("module", "too-long", format!("has more than {MODULE_LIMIT} bytes")));
         }
         if self.body.len() > BODY_LIMIT {
             faults.push(Fault::new("body", "too-long", format!("has more than {BODY_LIMIT} bytes")));

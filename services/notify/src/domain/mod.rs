@@ -1,10 +1,15 @@
 //! The rules of notifications: no store, no network, no clock, no chance.
 
 mod message;
+mod outside;
+pub mod push;
+mod rate;
 mod schedule;
 mod template;
 
 pub use message::{Channel, Draft, Priority, Status};
+pub use outside::{Destination, Told, Verdict};
+pub use rate::Moment;
 pub use schedule::{ATTEMPTS, Schedule};
 pub use template::{is_template_name, render, rendered_length, variables};
 
