@@ -100,7 +100,7 @@ impl Waiter {
         try_join_all(waits.map(Wait::run)).await.map(drop)
     }
 
-    /// Waits until one container of a service does what it is for.
+    /// Waits until one container of a service runs and does what it is for.
     pub(crate) async fn wait_for(
         &self,
         service: &ServiceName,
@@ -119,8 +119,17 @@ impl Waiter {
             Err(error) => return Err(trouble(&format!("looking at {container}"), error)),
         };
         let condition = Condition::Healthy;
-        let wait = Wait { waiter: self, service, id: &id, condition, memory, context, events };
-        wait.run().await
+        let wait = |events| Wait { waiter: self, service, id: &id, condition, memory, context, events };
+        wait(events.resubscribe()).run().await?;
+        // One that has ended well is no less gone.
+        let wait = wait(events);
+        let found =
+            wait.inspect().await.map_err(|error| trouble(&format!("looking at {container}"), error))?;
+        let state = found.state.clone().unwrap_or_default();
+        if state.running == Some(true) {
+            return Ok(());
+        }
+        Err(wait.ended(&found, state.exit_code.unwrap_or_default(), false).await)
     }
 }
 

@@ -81,13 +81,10 @@ async fn port_to(host: &str, tls: Option<TlsAcceptor>) -> u16 {
         while let Ok((client, _)) = listener.accept().await {
             let (socket, tls) = (socket.clone(), tls.clone());
             tokio::spawn(async move {
-                match tls {
-                    None => join(client, &socket).await,
-                    Some(tls) => match tls.accept(client).await {
-                        Ok(client) => join(client, &socket).await,
-                        // Somebody without a certificate, or who does not like ours.
-                        Err(_) => {}
-                    },
+                let Some(tls) = tls else { return join(client, &socket).await };
+                // Somebody without a certificate, or who does not like ours, is let go.
+                if let Ok(client) = tls.accept(client).await {
+                    join(client, &socket).await;
                 }
             });
         }

@@ -101,6 +101,16 @@ async fn a_rolling_replacement_loses_nobody() {
     assert_eq!(bench.everything().await, names, "nothing is left beside it");
     assert!(bench.up().await.is_empty(), "everything is as it should be");
 
+    // One that ends at once, and with success, never takes the place of one that works.
+    bench.write(&COMPOSE.replace("VERSION", "none").replacen("      - perl\n", "      - \"true\"\n", 1));
+    let (_, outcome, _) = converge(&engine, &bench.desired(&engine), &rolling).await;
+    assert!(!outcome.is_success());
+    version(&bench, "two");
+    let heard = until_heard(&docker, &bench, "two").await;
+    assert!(!heard.contains(&"lost".to_owned()), "{heard:?}");
+    bench.up().await;
+    assert_eq!(bench.everything().await, names, "what was tried is gone");
+
     // docker compose finds its own stack.
     if let Some(program) = docker_compose(test) {
         let id = async || {

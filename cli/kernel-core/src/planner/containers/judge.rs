@@ -285,7 +285,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A unit whose end others wait for.
-    fn is_job(&self, name: &ServiceName) -> bool {
+    pub(super) fn is_job(&self, name: &ServiceName) -> bool {
         self.conditions(name).contains(&Condition::Completed)
     }
 

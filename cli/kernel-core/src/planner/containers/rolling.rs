@@ -48,7 +48,9 @@ impl<'a> Planner<'a> {
             addresses.filter(|(name, _)| name.ends_with("Address")).any(|(_, address)| !address.is_null())
         };
         let others = || self.wanted.iter().any(|other| other.container.shares.contains(&wanted.item.name));
-        if container.fixed_name.is_some() {
+        if self.is_job(&wanted.item.name) {
+            Some("it is a job, whose end others wait for")
+        } else if container.fixed_name.is_some() {
             Some("`container_name` gives it a name that only one can have")
         } else if published.flat_map(|(_, hosts)| hosts.as_array().into_iter().flatten()).any(fixed) {
             Some("it publishes a port of this machine, which only one can have")
