@@ -10,13 +10,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
+use kube::runtime::wait::await_condition;
 use serde_json::Value;
 use testbed::kubernetes::{Fate, SimulatedNode};
 
-use cluster::Bench;
+use cluster::{Bench, PATIENCE};
 
 /// What deploys it, its release's digests and secrets handed in.
 pub const RELEASE: [&str; 6] = ["deploy", "testbed", "--digests", "digests", "--secrets", "secrets"];
@@ -53,6 +54,7 @@ impl Platform {
         let started = SimulatedNode::start(&bench.client, &node, |_| Fate::Runs);
         let started = bench.runtime.block_on(started).unwrap();
         let platform = Self { bench, node: Some(started), namespace };
+        platform.await_node(&node);
         let folder = platform.folder();
         for name in ["versions.env", "docker", "templates/k8s", "k8s"] {
             copy(&root().join(name), &folder.join(name));
@@ -75,6 +77,18 @@ impl Platform {
         platform.write_secrets("first");
         platform.write_environment(None, "");
         Some(platform)
+    }
+
+    /// Waits until the cluster has seen that the node is ready: until then it keeps all pods away from it.
+    fn await_node(&self, name: &str) {
+        let nodes: Api<Node> = Api::all(self.bench.client.clone());
+        let taken_in = |node: Option<&Node>| {
+            let taints = node.and_then(|node| node.spec.as_ref()).and_then(|spec| spec.taints.as_ref());
+            taints.is_some_and(|taints| taints.iter().all(|taint| taint.key == SimulatedNode::TAINT))
+        };
+        let waiting = await_condition(nodes, name, taken_in);
+        let waited = self.bench.runtime.block_on(async { tokio::time::timeout(PATIENCE, waiting).await });
+        waited.expect("the node is taken in").expect("the cluster answers");
     }
 
     pub fn folder(&self) -> &Path {
