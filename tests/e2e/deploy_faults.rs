@@ -132,7 +132,7 @@ fn killed_at_any_request_a_deploy_comes_to_the_same_end() {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let (reached, failures) = std::thread::scope(|threads| {
         let (next, namespaces, proxy, bench, expected) = (&next, &namespaces, &proxy, &bench, &expected);
-        let workers: Vec<_> = (0..8)
+        let workers: Vec<_> = (0..24)
             .map(|_| {
                 threads.spawn(move || {
                     let (mut reached, mut failures) = (0, Vec::new());

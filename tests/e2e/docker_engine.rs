@@ -156,3 +156,16 @@ fn up_takes_the_flags_of_docker_compose() {
     stack.kernel(&["down", "--timeout", "0"]);
     assert_eq!(stack.states(), Vec::new());
 }
+
+#[test]
+fn volumes_that_a_first_down_left_are_found_by_a_second() {
+    let test = "volumes_that_a_first_down_left_are_found_by_a_second";
+    let Some(stack) = Stack::new(test, "volumes") else { return };
+    stack.kernel(&["up"]);
+    stack.kernel(&["down"]);
+    let (plan, _) = stack.kernel(&["down", "--volumes", "--dry-run"]);
+    assert!(plan.contains(&format!("{}_data", stack.name)), "{plan}");
+    stack.kernel(&["down", "--volumes"]);
+    let (plan, _) = stack.kernel(&["down", "--volumes", "--dry-run"]);
+    assert_eq!(plan, "nothing to do\n");
+}

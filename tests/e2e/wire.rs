@@ -34,6 +34,8 @@ impl Proxy {
             .arg(kubeconfig)
             .args(["proxy", "--port=0"])
             .stdout(Stdio::piped())
+            // It tells of every client that hangs up, which here is what is tested.
+            .stderr(Stdio::null())
             .spawn()
             .expect("kubectl starts");
         let mut line = String::new();

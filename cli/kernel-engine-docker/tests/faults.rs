@@ -7,16 +7,18 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, NetworkConnectRequest, PortBinding,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, StartContainerOptions,
+    TagImageOptionsBuilder,
 };
 use kernel_core::event::Problem;
 use kernel_core::exit::ExitCode;
 use kernel_core::planner::{PlanError, PlanOptions, plan};
 use kernel_core::unit::Desired;
-use kernel_engine::Engine;
+use kernel_engine::{Engine, Events, execute};
 use kernel_engine_docker::DockerEngine;
 use support::proxy::{Cut, Proxy};
 use support::{Bench, client, converge, engine_host};
+use tokio_util::sync::CancellationToken;
 
 const STAYS: &str = r#"["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]"#;
 
@@ -128,6 +130,41 @@ async fn an_image_that_can_not_be_had_is_named() {
     let observed = engine.observe().await.unwrap();
     let error = plan(&bench.desired(&engine), &observed, &PlanOptions::default()).unwrap_err();
     assert!(matches!(error, PlanError::MissingImage { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_image_that_vanishes_in_the_middle_is_named() {
+    let Some(host) = engine_host("an_image_that_vanishes_in_the_middle_is_named") else { return };
+    let bench = Bench::new(&host, "services: {}\n").await;
+    let (docker, repository) = (client(&host), format!("{}-vanishes", bench.name));
+    let tag = async || {
+        let options = TagImageOptionsBuilder::new().repo(&repository).tag("1").build();
+        docker.tag_image(&bench.image, Some(options)).await.unwrap();
+    };
+    let untag = async || {
+        drop(docker.remove_image(&format!("{repository}:1"), None::<RemoveImageOptions>, None).await);
+    };
+    tag().await;
+    bench.write(&format!("services:\n  web: {{ image: \"{repository}:1\", command: {STAYS} }}\n"));
+    let engine = bench.engine().await;
+    let desired = bench.desired(&engine);
+    engine.expect(&desired);
+    let plan = plan(&desired, &engine.observe().await.unwrap(), &PlanOptions::default()).unwrap();
+    untag().await;
+    let outcome = execute(&engine, &plan, &Events::channel().0, &CancellationToken::new()).await;
+    let failed = outcome.failed.first().unwrap_or_else(|| panic!("it went well: {plan}"));
+    assert_eq!(
+        (outcome.exit_code(), failed.problem.code),
+        (ExitCode::Prerequisite, "K-DOCKER-007"),
+        "{failed:?}"
+    );
+    assert!(failed.problem.help.is_some(), "{failed:?}");
+    // It is there again: the next one goes on.
+    tag().await;
+    bench.up().await;
+    bench.down(true).await;
+    untag().await;
+    assert_eq!(bench.everything().await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -98,7 +98,8 @@ async fn choose_by_oneself(context: &Context, stack: Stack<'_>) -> Result<Box<dy
     }
     let mut host = docker(context, stack).await?;
     let found = host.engine.observe().await.map_err(|error| converge::engine_failure(&error))?;
-    if found.present {
+    // Whoever takes a project down takes the data that an earlier `down` left as well.
+    if found.present || (found.data && stack.platform.is_none()) {
         host.reason = Some("engine: docker, because the project is there already".to_owned());
         return Ok(Box::new(host));
     }

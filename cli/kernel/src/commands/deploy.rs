@@ -64,9 +64,9 @@ pub struct Arguments {
     #[arg(long)]
     probe_services: bool,
 
-    /// So many requests a second, all that are asked together
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
-    probe_rate: u32,
+    /// So many requests a second, all that are asked together [default: 200]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5000))]
+    probe_rate: Option<u32>,
 
     /// Remove everything of the release but namespaces, volume claims and definitions of kinds; `kernel rollback` brings it
     /// back
@@ -85,6 +85,25 @@ pub struct Arguments {
     output: String,
 }
 
+impl Arguments {
+    /// Who is asked during the rollout, if anybody is.
+    fn probe_settings(&self) -> Option<ProbeSettings> {
+        let (urls, services) = (self.probe.clone(), self.probe_services);
+        let rate = self.probe_rate.unwrap_or(RATE);
+        (services || !urls.is_empty()).then_some(ProbeSettings { urls, services, rate })
+    }
+
+    /// What makes no sense together, and clap can't say.
+    fn check(&self) -> Result<(), Failure> {
+        if self.probe_rate.is_none() || self.probe_settings().is_some() {
+            return Ok(());
+        }
+        let message = "`--probe-rate` says how often, and nothing says who is asked";
+        let help = "add `--probe URL` or `--probe-services`";
+        Err(Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help)))
+    }
+}
+
 /// A plan that was made and may be carried out. It holds the objects whole, secrets too: the file is for its owner only.
 #[derive(Debug, Serialize, Deserialize)]
 struct PlanFile {
@@ -95,6 +114,9 @@ struct PlanFile {
     digest: String,
     manifests: Vec<Manifest>,
 }
+
+/// Requests a second when nobody says.
+const RATE: u32 = 200;
 
 const PLAN_FILE: &str = "kernel.deploy-plan/v1";
 
@@ -121,6 +143,7 @@ struct Left {
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let format = DataFormat::from_str(&arguments.output, true).ok();
+    arguments.check()?;
     let plan_only = arguments.plan_only || context.settings.dry_run;
     let approved = arguments.plan.as_deref().map(read_plan).transpose()?;
     let manifests = match &approved {
@@ -142,12 +165,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         // A removal that was killed has nothing to deploy either.
         settings.remove = arguments.remove || (arguments.resume && manifests.is_empty());
         settings.roll_back = !arguments.no_rollback && !settings.remove;
-        let services = arguments.probe_services;
-        settings.probe = (services || !arguments.probe.is_empty()).then(|| ProbeSettings {
-            urls: arguments.probe.clone(),
-            services,
-            rate: arguments.probe_rate,
-        });
+        settings.probe = arguments.probe_settings();
         if let Some(plan) = &approved {
             same_target(plan, &place.cluster, &settings)?;
             settings.approved = Some(plan.digest.clone());
