@@ -112,7 +112,7 @@ fn distance(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::path::Path;
 
     use super::*;
 
@@ -125,20 +125,7 @@ mod tests {
             needs("db"),
             needs("api"),
         );
-        let mut sources = kernel_core::source::Sources::default();
-        let files = [sources.add("compose.yaml", text)];
-        let (environment, nothing) = (BTreeMap::new(), BTreeMap::<String, String>::new());
-        let request = kernel_compose::LoadRequest {
-            files: &files,
-            env_files: &[],
-            environment: &environment,
-            generated: &environment,
-            profiles: &[],
-            project_name: Some("shop"),
-            project_directory: "/shop",
-            reader: &nothing,
-        };
-        let project = kernel_compose::load(&request, &mut sources).project.unwrap();
+        let project = crate::testing::project(Path::new("/shop"), &text);
         let followers = |name: &str, runs: &[&str]| {
             let one = BTreeSet::from([name.to_owned()]);
             let found = with_followers(&project, one, |name| runs.contains(&name));
