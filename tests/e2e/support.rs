@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-/// Ports of the platform as documented; a test moves all of them by one offset.
-const PORTS: [u16; 14] =
-    [8080, 8081, 8082, 8083, 8084, 8085, 8086, 8087, 8088, 8089, 8090, 8095, 8443, 18000];
+/// Ports of the platform and of its stores as documented; a test moves all of them by one offset.
+const PORTS: [u16; 25] = [
+    8080, 8081, 8082, 8083, 8084, 8085, 8086, 8087, 8088, 8089, 8090, 8095, 8443, 18000, // services
+    1031, 5432, 5672, 6379, 8123, 8200, 8333, 8888, 9000, 9092, 15672, // stores
+];
 
 /// How long anything may take that is waited for. Generous: a slow machine is not a failure.
 pub const PATIENCE: Duration = Duration::from_secs(90);
