@@ -416,4 +416,5 @@ fn what_holds_a_rollout_up_is_told_in_the_words_of_the_cluster() {
         told.contains("Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503"),
         "{told}"
     );
+    assert!(told.contains("workload 1 listens on 8080"), "what its pod says is told:\n{told}");
 }

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -324,4 +326,76 @@ fn a_webhook_that_refuses_is_heard_before_anything_is_changed() {
     let (maps, releases): (Api<ConfigMap>, Api<Secret>) = (bench.api(), bench.api());
     assert!(bench.runtime.block_on(maps.get_opt("settings")).unwrap().is_none(), "something was changed");
     assert_eq!(bench.runtime.block_on(releases.list(&ListParams::default())).unwrap().items.len(), 0);
+}
+
+#[test]
+fn what_there_is_no_way_back_from_is_refused_before_anything_is_changed() {
+    let Some(bench) = Bench::of("what_there_is_no_way_back_from_is_refused_before_anything_is_changed")
+    else {
+        return;
+    };
+    release(bench.folder.path(), "hello");
+    let frozen = |immutable: bool| {
+        let body = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "frozen"}, "immutable": immutable, "data": {"a": "b"},
+        });
+        bench.write("frozen.yaml", &[body]);
+    };
+    frozen(false);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+
+    // A policy that is younger than the release: it could not be deployed again.
+    let name = format!("{}.no-hello", bench.namespace);
+    let policy = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"],
+            }]},
+            "validations": [{
+                "expression": "!has(object.data) || !('greeting' in object.data) || object.data['greeting'] != 'hello'",
+                "message": "nobody says hello any more",
+            }],
+        },
+    });
+    let binding = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "policyName": name, "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": bench.namespace}}},
+        },
+    });
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(bench.client.clone());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(bench.client.clone());
+    let (policy, binding) =
+        (serde_json::from_value(policy).unwrap(), serde_json::from_value(binding).unwrap());
+    bench.runtime.block_on(policies.create(&PostParams::default(), &policy)).unwrap();
+    bench.runtime.block_on(bindings.create(&PostParams::default(), &binding)).unwrap();
+    // It takes effect a moment later.
+    let begun = Instant::now();
+    while bench.command(&["diff", "-f", "."]).output().unwrap().status.success() {
+        assert!(begun.elapsed() < PATIENCE, "the policy never takes effect");
+    }
+
+    release(bench.folder.path(), "good evening");
+    frozen(true);
+    for arguments in [&["deploy", "-f", ".", "--plan-only"], &["deploy", "-f", ".", "--no-rollback"]] {
+        let told = bench.ends_with(2, arguments);
+        assert!(told.contains("K-DEPLOY-021") && told.contains("--one-way"), "{told}");
+        assert!(told.contains("ConfigMap frozen becomes immutable"), "{told}");
+        assert!(
+            told.contains("release 1 is refused now") && told.contains("nobody says hello any more"),
+            "{told}"
+        );
+    }
+    let greeting = || {
+        let maps: Api<ConfigMap> = bench.api();
+        bench.runtime.block_on(maps.get("settings")).unwrap().data.unwrap()["greeting"].clone()
+    };
+    assert_eq!(greeting(), "hello", "something was changed");
+    bench.ends_with(0, &["deploy", "-f", ".", "--one-way"]);
+    assert_eq!(greeting(), "good evening");
+    drop(bench.runtime.block_on(bindings.delete(&name, &DeleteParams::default())));
+    drop(bench.runtime.block_on(policies.delete(&name, &DeleteParams::default())));
 }

@@ -42,6 +42,8 @@ pub const ELSEWHERE: Code = Code("K-DEPLOY-018");
 pub const UNCONFIRMED: Code = Code("K-DEPLOY-019");
 /// The cluster has no room for the pods that a deploy makes.
 pub const NO_ROOM: Code = Code("K-DEPLOY-020");
+/// What is there now could not be had back.
+pub const ONE_WAY: Code = Code("K-DEPLOY-021");
 
 /// All of them, each with a page in `docs/errors/`.
 pub const ALL: &[Code] = &[
@@ -65,4 +67,5 @@ pub const ALL: &[Code] = &[
     ELSEWHERE,
     UNCONFIRMED,
     NO_ROOM,
+    ONE_WAY,
 ];

@@ -22,6 +22,7 @@ use crate::lease::Lease;
 use crate::live::{Happening, What};
 use crate::manifest::Manifest;
 use crate::observe::{Observation, Settings, complete, observe};
+use crate::one_way;
 use crate::plan::{Input, Proposal, digest, propose};
 use crate::probe::{Loss, ProbeSettings, Prober, Proof};
 use crate::release::{Outcome, Release, Releases};
@@ -59,6 +60,8 @@ pub struct DeploySettings {
     pub remove: bool,
     /// Whether a deploy is refused that the cluster has no room for.
     pub check_room: bool,
+    /// Whether a deploy is refused that could not be undone.
+    pub check_way_back: bool,
 }
 
 /// What came of it.
@@ -88,6 +91,14 @@ pub struct Look {
     releases: Vec<Release>,
     /// What is to be done.
     pub proposal: Proposal,
+}
+
+impl Look {
+    /// The newest release that came to its end well: what a deploy that fails goes back to.
+    fn last_good(&self) -> Option<&Release> {
+        let well = |release: &&Release| matches!(release.outcome, Outcome::Deployed | Outcome::Removed);
+        self.releases.iter().rev().find(well)
+    }
 }
 
 /// Looks at the cluster and makes the plan. Writes nothing.
@@ -138,12 +149,64 @@ pub async fn look(
     Ok(Look { manifests, desired, observed, releases: listed, proposal })
 }
 
-/// Refuses what the cluster has no room for. Gives what could not be found out, as a sentence.
+/// Everything that is looked at before a deploy that would change something. Gives what could not be found out, as a
+/// sentence.
 ///
 /// # Errors
-/// What there is no room for, or the cluster does not answer.
-pub async fn check_room(cluster: &Cluster, look: &Look) -> Result<Option<String>, Vec<Fault>> {
-    room::check(cluster, &look.desired, &look.observed).await.map_err(|fault| vec![fault])
+/// What stands in the way, or the cluster does not answer.
+pub async fn check(
+    cluster: &Cluster,
+    look: &Look,
+    settings: &DeploySettings,
+) -> Result<Option<String>, Vec<Fault>> {
+    if look.proposal.plan.is_empty() {
+        return Ok(None);
+    }
+    let room = async {
+        if !settings.check_room {
+            return Ok(None);
+        }
+        room::check(cluster, &look.desired, &look.observed).await.map_err(|fault| vec![fault])
+    };
+    let (room, way_back) = tokio::join!(room, check_way_back(cluster, look, settings));
+    match (room, way_back) {
+        (room, Ok(())) => room,
+        (Ok(_), Err(faults)) => Err(faults),
+        (Err(mut faults), Err(more)) => {
+            faults.extend(more);
+            Err(faults)
+        }
+    }
+}
+
+/// Rehearses the way back: what was deployed last is tried as if it were deployed now, and what changes is looked at for
+/// what can't be taken back.
+async fn check_way_back(cluster: &Cluster, look: &Look, settings: &DeploySettings) -> Result<(), Vec<Fault>> {
+    // Nothing is there, or nothing is to be there: the way back is to remove, or to make anew.
+    let good = look.last_good().filter(|good| good.outcome == Outcome::Deployed);
+    let (true, false, Some(good)) = (settings.check_way_back, settings.remove, good) else { return Ok(()) };
+    let mut reasons = one_way::reasons(&look.desired, &look.observed);
+    match rehearse(cluster, good, settings).await {
+        Ok(()) => {}
+        Err(faults) if faults.iter().any(|fault| fault.code == codes::UNREACHABLE) => return Err(faults),
+        Err(faults) => {
+            let told = |fault: Fault| format!("release {} is refused now: {}", good.revision, fault.message);
+            reasons.extend(faults.into_iter().map(told));
+        }
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let message = format!("there would be no way back to release {}; nothing was changed", good.revision);
+    let help = "if that is meant, say `--one-way`";
+    Err(vec![Fault::new(codes::ONE_WAY, message).evidence(reasons).help(help)])
+}
+
+/// Everything that going back to a release begins with, and nothing that it writes.
+async fn rehearse(cluster: &Cluster, good: &Release, settings: &DeploySettings) -> Result<(), Vec<Fault>> {
+    let releases = Releases::new(cluster, settings.name.as_str());
+    let manifests = releases.manifests(good.revision).await.map_err(|fault| vec![fault])?;
+    look(&mut cluster.clone(), manifests, settings).await.map(drop)
 }
 
 /// Carries out what a look led to: lock, look again, write down, do, wait, write down how it ended; and when it fails,
@@ -162,9 +225,7 @@ pub async fn deploy(
     if first.proposal.plan.is_empty() {
         return Ok(report(first.proposal, None));
     }
-    if settings.check_room
-        && let Some(message) = check_room(cluster, &first).await?
-    {
+    if let Some(message) = check(cluster, &first, settings).await? {
         events.emit(Event::Notice { message });
     }
     let lock = format!("kernel-{}", settings.name);
@@ -257,6 +318,7 @@ async fn locked(
     let revision = begun.map_err(|fault| vec![fault])?;
     events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
     let (done, timeline) = carry_out(cluster, &look, settings, lease, events, cancel, prober.as_ref()).await;
+    let good = look.last_good().cloned();
     let mut report = report(look.proposal, Some(revision));
     report.exit = done.exit_code();
     report.problems = done.failed.iter().map(|failure| failure.problem.clone()).collect();
@@ -276,13 +338,11 @@ async fn locked(
         (true, true) => Outcome::Removed,
         (false, _) => Outcome::Failed,
     };
-    let well = |release: &&Release| matches!(release.outcome, Outcome::Deployed | Outcome::Removed);
-    let good = look.releases.iter().rev().find(well);
     let mut ended = releases.end(revision, outcome).await;
     if let (Outcome::Failed, true, false, Some(good)) =
         (outcome, settings.roll_back, cancel.is_cancelled(), good)
     {
-        match back_to(cluster, good, settings, events, cancel, lease).await {
+        match back_to(cluster, &good, settings, events, cancel, lease).await {
             Ok(()) => {
                 report.rolled_back_to = Some(good.revision);
                 ended = releases.end(revision, Outcome::RolledBack).await;

@@ -25,6 +25,7 @@ use crate::codes;
 use crate::fault::Fault;
 use crate::observe::value;
 use crate::pods::{Doom, doom};
+use crate::said::Said;
 use crate::status::{Readiness, readiness};
 
 /// How long a pod without room may wait before that is a verdict.
@@ -32,6 +33,9 @@ const ROOM: Duration = Duration::from_secs(4);
 
 /// What the cluster's parts tell of objects. They are a help and no more: who may not read them does without.
 const EVENT: &str = "Event";
+
+/// Who waits longer than this for a workload is told what its pods say.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// So many last lines of a pod that failed are shown.
 const LAST_LINES: i64 = 20;
@@ -154,6 +158,7 @@ impl Live {
         if name.kind == "Deployment" {
             self.watch("apps", "ReplicaSet", name.namespace.as_ref());
         }
+        let (begun, mut said) = (Instant::now(), Said::default());
         loop {
             let mut changed = pin!(self.shared.changed.notified());
             changed.as_mut().enable();
@@ -167,9 +172,30 @@ impl Live {
                 Verdict::Doomed(pod, doom) => return Err(self.doomed(name, &pod, &doom).await),
                 Verdict::Waiting(reason) => context.waiting(reason),
             }
-            // What only time decides is looked at again.
-            drop(tokio::time::timeout(Duration::from_secs(1), changed).await);
+            if begun.elapsed() >= QUIET
+                && let (Some(namespace), Some((pod, container))) = (&name.namespace, self.unready(name))
+            {
+                let pods = Api::namespaced(self.cluster.client.clone(), namespace);
+                said.listen(&pods, &pod, &container).await;
+            }
+            tokio::select! {
+                () = changed => {}
+                line = said.next() => context.emit(kernel_core::event::Event::LogLine(line)),
+                // What only time decides is looked at again.
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
         }
+    }
+
+    /// A pod of the newest version that runs and is not ready, and the container that it waits for.
+    fn unready(&self, name: &ObjectName) -> Option<(String, String)> {
+        let seen = self.shared.seen();
+        seen.newest_pods(name).find_map(|pod| {
+            let statuses = pod.pointer("/status/containerStatuses")?.as_array()?;
+            let waits = |one: &&Value| one["ready"] == false && one.pointer("/state/running").is_some();
+            let container = text(statuses.iter().find(waits)?, "/name");
+            Some((text(pod, "/metadata/name"), container))
+        })
     }
 
     /// What happened so far.

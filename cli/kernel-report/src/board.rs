@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use kernel_core::event::{Event, Verdict};
+use kernel_core::object::ObjectAction;
 use kernel_core::plan::{Action, Plan, StepId, Subject};
 use kernel_core::unit::{Condition, UnitState};
 
@@ -29,6 +30,16 @@ pub struct Row {
     /// Who is waited for, while it is held.
     waits_for: Vec<String>,
     steps_left: usize,
+    /// An object of a cluster that only has to be there: one of many, and done in no time.
+    brief: bool,
+}
+
+impl Row {
+    /// Whether it is worth a line of a screen that is not endless.
+    #[must_use]
+    pub const fn is_worth_a_line(&self) -> bool {
+        !self.brief || matches!(self.phase, Phase::Busy | Phase::Waiting | Phase::Bad)
+    }
 }
 
 /// How one thing fares.
@@ -188,8 +199,13 @@ impl Board {
     fn learn(&mut self, plan: &Plan, at_ms: u64) {
         for step in &plan.steps {
             let name = name_of(&step.subject);
+            let known = self.rows.len();
             let place = self.place(at_ms, &name);
-            self.rows[place].steps_left += 1;
+            let row = &mut self.rows[place];
+            row.steps_left += 1;
+            let awaited = matches!(&step.action, Action::Object(action) if matches!(**action, ObjectAction::AwaitReady));
+            let is_object = matches!(step.subject, Subject::Object(_));
+            row.brief = is_object && !awaited && (row.brief || place == known);
             let done = match &step.action {
                 Action::Build { .. } => "built",
                 Action::Start(_) => "started",
@@ -242,6 +258,7 @@ impl Board {
             since_ms: at_ms,
             waits_for: Vec::new(),
             steps_left: 0,
+            brief: false,
         });
         self.rows.len() - 1
     }

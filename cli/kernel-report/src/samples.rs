@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kernel_core::event::{Event, Problem};
 use kernel_core::name::{ProjectName, ServiceName};
+use kernel_core::object::{ObjectAction, ObjectName};
 use kernel_core::plan::{Action, Cause, Plan, Start, Step, StepId, Subject};
 use kernel_core::unit::{Condition, ExitStatus, Port, ProcessSpec, RestartPolicy, UnitState};
 
@@ -130,4 +131,30 @@ pub fn crash() -> Vec<(u64, Event)> {
         ),
         (83, Event::PlanFinished { finished: 1, failed: 1, cancelled: 2, elapsed_ms: 78 }),
     ]
+}
+
+/// A deploy of a configuration and a workload that needs it.
+pub fn objects() -> Plan {
+    let name = |kind: &str, name: &str| {
+        Subject::Object(ObjectName {
+            group: String::new(),
+            kind: kind.to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: name.to_owned(),
+        })
+    };
+    let step = |id: u32, subject: Subject, action: ObjectAction| Step {
+        id: StepId(id),
+        subject,
+        action: Action::Object(Box::new(action)),
+        cause: Cause::Requested,
+        after: Vec::new(),
+        deadline: Duration::from_secs(1),
+    };
+    let steps = vec![
+        step(1, name("ConfigMap", "settings"), ObjectAction::Create),
+        step(2, name("Deployment", "web"), ObjectAction::Create),
+        step(3, name("Deployment", "web"), ObjectAction::AwaitReady),
+    ];
+    Plan { schema: Plan::SCHEMA, project: ProjectName::new("shop").unwrap(), steps }
 }

@@ -22,7 +22,8 @@ const ASCII_FRAMES: [&str; 4] = ["-", "\\", "|", "/"];
 #[derive(Debug)]
 pub struct Tty {
     lines: MultiProgress,
-    bars: Vec<ProgressBar>,
+    /// One for each row of the board that is worth a line.
+    bars: Vec<Option<ProgressBar>>,
     board: Board,
     look: Look,
     verbose: bool,
@@ -48,15 +49,25 @@ impl Tty {
     }
 
     fn draw(&mut self, place: usize) {
-        while self.bars.len() <= place {
+        let row = &self.board.rows()[place];
+        if self.bars.len() <= place {
+            self.bars.resize(place + 1, None);
+        }
+        let bar = &mut self.bars[place];
+        if !row.is_worth_a_line() {
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        let bar = bar.get_or_insert_with(|| {
             let bar = self.lines.add(ProgressBar::new_spinner());
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
-            self.bars.push(bar);
-        }
-        let row = &self.board.rows()[place];
-        self.bars[place].set_message(line(row, &self.board, self.look, self.now_ms));
+            bar
+        });
+        bar.set_message(line(row, &self.board, self.look, self.now_ms));
     }
 
     fn above(&self, text: &str) {
@@ -105,7 +116,9 @@ impl Listener for Tty {
         self.now_ms = at_ms;
         for place in 0..self.bars.len() {
             self.draw(place);
-            self.bars[place].abandon();
+            if let Some(bar) = &self.bars[place] {
+                bar.abandon();
+            }
         }
     }
 }
@@ -172,5 +185,40 @@ mod tests {
         let text = after(11, Look { width: Some(40), ..Look::PLAIN });
         assert!(text.is_ascii(), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+    }
+
+    #[test]
+    fn what_only_has_to_be_there_has_a_line_while_it_is_worked_on() {
+        let mut tty = Tty::on_target(ProgressDrawTarget::hidden(), Look::PLAIN, false);
+        let lines = |tty: &Tty| {
+            let rows = tty.board.rows().iter().zip(&tty.bars);
+            let shown = rows.filter(|(_, bar)| bar.is_some());
+            shown.map(|(row, _)| format!("{} {}", row.name, row.text)).collect::<Vec<_>>().join("; ")
+        };
+        let plan = samples::objects();
+        let events: Vec<Event> = plan
+            .steps
+            .iter()
+            .flat_map(|step| {
+                let (id, subject, verb) = (step.id, step.subject.clone(), step.action.verb());
+                let finished = Event::StepFinished { step: id, subject, verb, elapsed_ms: 1 };
+                [Event::step_started(step), finished]
+            })
+            .collect();
+        tty.on(0, &Event::PlanMade { plan, dry_run: false });
+        let mut seen = vec![lines(&tty)];
+        for event in &events {
+            tty.on(1, event);
+            seen.push(lines(&tty));
+        }
+        insta::assert_snapshot!(seen.join("\n"), @r"
+        Deployment web planned
+        ConfigMap settings create; Deployment web planned
+        Deployment web planned
+        Deployment web create
+        Deployment web created
+        Deployment web created
+        Deployment web ready
+        ");
     }
 }

@@ -318,6 +318,7 @@ pub fn settings(
         probe: None,
         remove: false,
         check_room: !rules.no_room_check,
+        check_way_back: false,
     })
 }
 

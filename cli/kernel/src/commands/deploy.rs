@@ -10,7 +10,7 @@ use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_core::plan::Plan;
 use kernel_deploy::codes::NO_RELEASE;
-use kernel_deploy::deploy::{DeploySettings, Report, check_room, deploy, look};
+use kernel_deploy::deploy::{DeploySettings, Report, check, deploy, look};
 use kernel_deploy::{Cluster, Fault, Manifest, Outcome, ProbeSettings, Proof, Releases, digest};
 use kernel_ops::{Failure, problem};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,10 @@ pub struct Arguments {
 
     #[command(flatten)]
     confirmation: Confirmation,
+
+    /// Deploy also what there is no way back from
+    #[arg(long)]
+    one_way: bool,
 
     /// Leave a deploy that failed as it is, instead of going back to the release before
     #[arg(long)]
@@ -165,6 +169,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         // A removal that was killed has nothing to deploy either.
         settings.remove = arguments.remove || (arguments.resume && manifests.is_empty());
         settings.roll_back = !arguments.no_rollback && !settings.remove;
+        settings.check_way_back = !arguments.one_way;
         settings.probe = arguments.probe_settings();
         if let Some(plan) = &approved {
             same_target(plan, &place.cluster, &settings)?;
@@ -176,9 +181,7 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         let failed = |faults: Vec<Fault>| cluster::failure(&faults);
         let look = look(&mut place.cluster, manifests.clone(), &settings).await.map_err(failed)?;
         let report = if plan_only {
-            if settings.check_room
-                && let Some(message) = check_room(&place.cluster, &look).await.map_err(failed)?
-            {
+            if let Some(message) = check(&place.cluster, &look, &settings).await.map_err(failed)? {
                 surroundings.events.emit(Event::Notice { message });
             }
             Report {
