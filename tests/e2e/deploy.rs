@@ -12,9 +12,12 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Secret, Service};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testbed::kubernetes::workload_image;
 
@@ -417,4 +420,53 @@ fn what_holds_a_rollout_up_is_told_in_the_words_of_the_cluster() {
         "{told}"
     );
     assert!(told.contains("workload 1 listens on 8080"), "what its pod says is told:\n{told}");
+}
+
+#[test]
+fn what_controllers_copy_or_tidy_up_is_no_change() {
+    let Some(bench) = Bench::of("what_controllers_copy_or_tidy_up_is_no_change") else { return };
+    let group = format!("{}.example", bench.namespace);
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("shops.{group}")},
+        "spec": {
+            "group": group, "scope": "Namespaced", "names": {"kind": "Shop", "plural": "shops", "singular": "shop"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }],
+        },
+    });
+    // Its group is not there either when it is looked at first.
+    let shop = json!({"apiVersion": format!("{group}/v1"), "kind": "Shop", "metadata": {"name": "corner"}, "spec": {"open": true}});
+    // The cluster makes Endpoints for the service, with its labels.
+    let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "outside"},
+        "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}],
+    });
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
+        "spec": {
+            "ttlSecondsAfterFinished": 0,
+            "template": {"spec": {
+                "restartPolicy": "Never",
+                "containers": [{
+                    "name": "workload", "image": workload_image("1"), "imagePullPolicy": "Never", "args": ["exit", "0"],
+                }],
+            }},
+        },
+    });
+    bench.write("all.yaml", &[definition, shop, service(), endpoints, job]);
+    bench.ends_with(0, &["deploy", "-f", "."]);
+    let jobs: Api<Job> = bench.api();
+    let endpoints: Api<Endpoints> = bench.api();
+    let begun = Instant::now();
+    let there = |name: &str| bench.runtime.block_on(endpoints.get_opt(name)).unwrap().is_some();
+    while bench.runtime.block_on(jobs.get_opt("once")).unwrap().is_some() || !there("web") {
+        assert!(begun.elapsed() < PATIENCE, "the job is not tidied up, or the service has no endpoints");
+    }
+    let told = bench.ends_with(0, &["diff", "-f", "."]);
+    assert!(told.contains("nothing to do"), "{told}");
+    let definitions: Api<CustomResourceDefinition> = Api::all(bench.client.clone());
+    let name = format!("shops.{group}");
+    drop(bench.runtime.block_on(definitions.delete(&name, &DeleteParams::default())));
 }

@@ -9,11 +9,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::{StreamExt, stream};
 use kernel_core::object::ObjectName;
 use kube::Error;
-use kube::api::{DynamicObject, ListParams};
+use kube::api::{DynamicObject, ListParams, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::FIELD_MANAGER;
 use crate::cluster::Cluster;
 use crate::codes;
 use crate::fault::Fault;
@@ -162,8 +163,11 @@ impl ApplySet {
             let listed =
                 api.list_metadata(&ListParams::default().labels(&format!("{PART_OF}={}", self.id))).await;
             match listed {
-                Ok(list) => Ok(list.items.into_iter().map(|item| member(&question, item)).collect()),
-                Err(Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+                Ok(list) => {
+                    let ours = list.items.into_iter().filter(|item| is_written_by_us(&item.metadata));
+                    Ok(ours.map(|item| member(&question, item)).collect())
+                }
+                Err(Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
                 Err(error) => Err(Fault::of("listing what belongs to the release", &error)),
             }
         };
@@ -176,6 +180,12 @@ impl ApplySet {
         members.sort();
         Ok(members)
     }
+}
+
+/// Controllers copy labels to what they make: the Endpoints of a Service carry its labels, and are not of the set.
+fn is_written_by_us(metadata: &ObjectMeta) -> bool {
+    let managers = metadata.managed_fields.as_deref().unwrap_or_default();
+    managers.is_empty() || managers.iter().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
 }
 
 fn member(question: &ObjectName, item: PartialObjectMeta<DynamicObject>) -> Member {

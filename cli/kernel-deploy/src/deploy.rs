@@ -93,12 +93,37 @@ pub struct Look {
     pub proposal: Proposal,
 }
 
-impl Look {
-    /// The newest release that came to its end well: what a deploy that fails goes back to.
-    fn last_good(&self) -> Option<&Release> {
-        let well = |release: &&Release| matches!(release.outcome, Outcome::Deployed | Outcome::Removed);
-        self.releases.iter().rev().find(well)
+/// A job that is not there, removes itself when it is done (`ttlSecondsAfterFinished`), and stood in the last good release as it
+/// stands now, has run.
+async fn mark_done(
+    cluster: &Cluster,
+    releases: &Releases,
+    listed: &[Release],
+    set: &ApplySet,
+    desired: &[Manifest],
+    observed: &mut [Observation],
+) -> Result<(), Fault> {
+    let removes_itself = |(manifest, observation): &(&Manifest, &mut Observation)| {
+        manifest.kind() == "Job"
+            && matches!(observation, Observation::Missing)
+            && manifest.body.pointer("/spec/ttlSecondsAfterFinished").is_some()
+    };
+    let mut missing = desired.iter().zip(observed).filter(removes_itself).peekable();
+    let good = last_good(listed).filter(|good| good.outcome == Outcome::Deployed);
+    let (Some(_), Some(good)) = (missing.peek(), good) else { return Ok(()) };
+    let before = complete(cluster, &releases.manifests(good.revision).await?, &set.id);
+    for (manifest, observation) in missing {
+        if before.iter().any(|one| one.body == manifest.body) {
+            *observation = Observation::Done;
+        }
     }
+    Ok(())
+}
+
+/// The newest release that came to its end well: what a deploy that fails goes back to.
+fn last_good(releases: &[Release]) -> Option<&Release> {
+    let well = |release: &&Release| matches!(release.outcome, Outcome::Deployed | Outcome::Removed);
+    releases.iter().rev().find(well)
 }
 
 /// Looks at the cluster and makes the plan. Writes nothing.
@@ -126,7 +151,9 @@ pub async fn look(
         releases.list()
     );
     let (recorded, listed) = (recorded.map_err(|fault| vec![fault])?, listed.map_err(|fault| vec![fault])?);
-    let observed = observed?;
+    let mut observed = observed?;
+    let done = mark_done(cluster, &releases, &listed, &set, &desired, &mut observed).await;
+    done.map_err(|fault| vec![fault])?;
     let names: Vec<ObjectName> = desired.iter().map(Manifest::name).collect();
     let scope = set.scope(&names).with(&recorded.clone().unwrap_or_default());
     let members = match &recorded {
@@ -183,7 +210,7 @@ pub async fn check(
 /// what can't be taken back.
 async fn check_way_back(cluster: &Cluster, look: &Look, settings: &DeploySettings) -> Result<(), Vec<Fault>> {
     // Nothing is there, or nothing is to be there: the way back is to remove, or to make anew.
-    let good = look.last_good().filter(|good| good.outcome == Outcome::Deployed);
+    let good = last_good(&look.releases).filter(|good| good.outcome == Outcome::Deployed);
     let (true, false, Some(good)) = (settings.check_way_back, settings.remove, good) else { return Ok(()) };
     let mut reasons = one_way::reasons(&look.desired, &look.observed);
     match rehearse(cluster, good, settings).await {
@@ -318,7 +345,7 @@ async fn locked(
     let revision = begun.map_err(|fault| vec![fault])?;
     events.emit(Event::PlanMade { plan: look.proposal.plan.clone(), dry_run: false });
     let (done, timeline) = carry_out(cluster, &look, settings, lease, events, cancel, prober.as_ref()).await;
-    let good = look.last_good().cloned();
+    let good = last_good(&look.releases).cloned();
     let mut report = report(look.proposal, Some(revision));
     report.exit = done.exit_code();
     report.problems = done.failed.iter().map(|failure| failure.problem.clone()).collect();

@@ -150,7 +150,7 @@ impl Live {
         context: &Context,
     ) -> Result<(), Fault> {
         self.watch(&name.group, &name.kind, name.namespace.as_ref());
-        if name.group == "apps" || name.group == "batch" {
+        if matches!(name.group.as_str(), "apps" | "batch") || name.kind == "ReplicationController" {
             self.watch("", "Pod", name.namespace.as_ref());
             self.watch("discovery.k8s.io", "EndpointSlice", name.namespace.as_ref());
             self.watch("", EVENT, name.namespace.as_ref());
@@ -228,10 +228,10 @@ impl Live {
         for pod in seen.newest_pods(name).filter(|_| !changing) {
             match doom(pod) {
                 Some(doom) => dooms.push((text(pod, "/metadata/uid"), text(pod, "/metadata/name"), doom)),
-                None => waits.extend(hold_up(pod)),
+                None => waits.extend(hold_up(pod).map(brief)),
             }
         }
-        let warning = seen.last_warning(name);
+        let warning = seen.last_warning(name).map(brief);
         for (uid, pod, doom) in dooms {
             let since = *seen.without_room.entry(uid).or_insert_with(Instant::now);
             if !doom.may_pass || since.elapsed() >= ROOM {
@@ -471,6 +471,15 @@ impl Seen {
             "Pod" => Box::new(std::iter::once(object)),
             _ => Box::new(of_kind("Pod").filter(move |pod| owned_by(pod, &uid))),
         }
+    }
+}
+
+/// The first words: what waits is told on a line, and what fails is told whole.
+fn brief(text: String) -> String {
+    const LONGEST: usize = 160;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text,
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Settings {
 pub enum Observation {
     /// Nothing.
     Missing,
+    /// Nothing any more: a job that has run and removed itself.
+    Done,
     /// It, and what it would be.
     Present {
         /// As it is.
@@ -91,7 +93,8 @@ async fn look(
     };
     let live = match api.get_opt(&name.name).await {
         Ok(live) => live.map(|object| value(&object)),
-        Err(Error::Api(status)) if status.is_not_found() => None,
+        // Where the whole kind is not there yet, the answer is no object: 404 page not found.
+        Err(Error::Api(status)) if status.code == 404 => None,
         Err(error) => return Err(Fault::of("reading what is in the cluster", &error)),
     };
     let Some(live) = live else {

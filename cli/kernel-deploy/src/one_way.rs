@@ -19,6 +19,7 @@ fn of(manifest: &Manifest, observation: &Observation) -> Vec<String> {
     let changes = match observation {
         Observation::Present { differences, .. } => !differences.is_empty(),
         Observation::Missing | Observation::Immutable { .. } => true,
+        Observation::Done => false,
     };
     if let (true, Some(why)) = (changes, annotation(&manifest.body)) {
         found.push(format!("{name} says so itself: {why}"));

@@ -140,6 +140,7 @@ fn wish(manifest: &Manifest, observation: &Observation, input: &Input<'_>) -> Re
     let awaited = is_awaited(&name.group, &name.kind);
     match observation {
         Observation::Missing => Ok(Wish::Create { awaited }),
+        Observation::Done => Ok(Wish::Nothing),
         Observation::Present { live, differences, adopt } => {
             if differences.is_empty() && !adopt {
                 let ready = !awaited || readiness(live) == Readiness::Ready;

@@ -140,7 +140,7 @@ fn demand<'a>(wanted: &'a Manifest, there: &Observation) -> Option<Demand<'a>> {
         ("Job", Observation::Missing) => number(&body["spec"]["parallelism"]).unwrap_or(1),
         (_, Observation::Missing) => replicas(body).unwrap_or(1),
         // It is taken away before it is made anew.
-        ("Pod" | "Job", _) | (_, Observation::Immutable { .. }) => 0,
+        ("Pod" | "Job", _) | (_, Observation::Immutable { .. } | Observation::Done) => 0,
         (_, Observation::Present { live, differences, .. }) => {
             let before = replicas(live).unwrap_or(1);
             let after = replicas(body).unwrap_or(before);
