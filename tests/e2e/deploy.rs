@@ -271,9 +271,10 @@ fn a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does() {
     bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("1")]);
     bench.ends_with(0, &["deploy", "-f", "."]);
     let service_object = bench.runtime.block_on(bench.api::<Service>().get("web")).unwrap();
-    let url = format!("http://{}/", service_object.spec.unwrap().cluster_ip.unwrap());
+    let host = service_object.spec.unwrap().cluster_ip.unwrap();
+    let (url, grpc) = (format!("http://{host}/"), format!("grpc://{host}:80"));
     bench.write("web.yaml", &[config("settings", "hello"), service(), graceful("2")]);
-    let told = bench.ends_with(0, &["deploy", "-f", ".", "--probe", &url]);
+    let told = bench.ends_with(0, &["deploy", "-f", ".", "--probe", &url, "--probe", &grpc]);
     assert!(told.contains(" requests, 0 lost; with 95 % certainty"), "{told}");
 
     // Every service whose pods are replaced, without its address.
@@ -295,8 +296,12 @@ fn a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does() {
     assert!(told.contains("that could not answer yet: give it a readiness probe"), "{told}");
     assert_eq!(bench.image_of("web"), workload_image("2"), "what was there is there again:\n{told}");
 
-    let told = bench.ends_with(22, &["deploy", "-f", ".", "--probe", "http://127.0.0.1:1/"]);
-    assert!(told.contains("K-DEPLOY-017"), "{told}");
+    let told = bench.ends_with(20, &["deploy", "-f", ".", "--probe", &grpc]);
+    assert!(told.contains("K-DEPLOY-016") && told.contains(&grpc), "{told}");
+    for nobody in ["http://127.0.0.1:1/", "grpc://127.0.0.1:1"] {
+        let told = bench.ends_with(22, &["deploy", "-f", ".", "--probe", nobody]);
+        assert!(told.contains("K-DEPLOY-017"), "{told}");
+    }
 }
 
 #[test]

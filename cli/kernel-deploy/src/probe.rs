@@ -193,41 +193,55 @@ async fn is_reached(cluster: &Cluster) -> bool {
 
 /// Every request at its time, whatever became of those before: on a new connection and on one that is kept, by turns.
 async fn ask(targets: Vec<Target>, rate: u32, cluster: Cluster, shared: Arc<Shared>) {
-    let client = |kept: usize| {
-        Client::builder()
-            .timeout(ANSWER)
-            .pool_max_idle_per_host(kept)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-    };
-    let (Ok(fresh), Ok(kept)) = (client(0), client(usize::MAX)) else { return };
-    let lanes = [("new", fresh), ("kept", kept)];
+    let (Ok(fresh), Ok(kept)) = (Lane::new("new", 0), Lane::new("kept", usize::MAX)) else { return };
+    let lanes = [fresh, kept];
     let mut pace = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut requests = JoinSet::new();
     let mut number = 0_usize;
     loop {
         let due = pace.tick().await;
-        let (connection, client) = &lanes[number % lanes.len()];
+        let lane = lanes[number % lanes.len()].clone();
         let target = targets[(number / lanes.len()) % targets.len()].clone();
         number += 1;
         shared.sent.fetch_add(1, Ordering::Relaxed);
-        requests.spawn(one(client.clone(), connection, target, due, cluster.clone(), Arc::clone(&shared)));
+        requests.spawn(one(lane, target, due, cluster.clone(), Arc::clone(&shared)));
         while requests.try_join_next().is_some() {}
     }
 }
 
-async fn one(
-    client: Client,
+/// How addresses are asked.
+#[derive(Clone)]
+struct Lane {
     connection: &'static str,
-    target: Target,
-    due: Instant,
-    cluster: Cluster,
-    shared: Arc<Shared>,
-) {
+    http: Client,
+    /// For gRPC, which begins with HTTP/2 where nothing is encrypted.
+    grpc: Client,
+}
+
+impl Lane {
+    fn new(connection: &'static str, kept: usize) -> reqwest::Result<Self> {
+        let client = || {
+            Client::builder()
+                .timeout(ANSWER)
+                .pool_max_idle_per_host(kept)
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        Ok(Self { connection, http: client().build()?, grpc: client().http2_prior_knowledge().build()? })
+    }
+
+    async fn ask(&self, url: &str) -> Result<(), String> {
+        match url.strip_prefix("grpc") {
+            Some(rest) => ask_health(&self.grpc, &format!("http{rest}")).await,
+            None => ask_address(&self.http, url).await,
+        }
+    }
+}
+
+async fn one(lane: Lane, target: Target, due: Instant, cluster: Cluster, shared: Arc<Shared>) {
     let at = Timestamp::now();
     let (connection, why) = match &target {
-        Target::Address(url) => (connection, ask_address(&client, url).await.err()),
+        Target::Address(url) => (lane.connection, lane.ask(url).await.err()),
         Target::Service { path, .. } => ("kept", ask_service(&cluster, path).await.err()),
     };
     let Some(why) = why else {
@@ -253,6 +267,27 @@ async fn ask_address(client: &Client, url: &str) -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(error) if error.status().is_some_and(|status| status.is_client_error()) => Ok(()),
         Err(error) => Err(innermost(&error)),
+    }
+}
+
+/// The same of gRPC's health service: a call without a message's content, answered by SERVING.
+///
+/// Sources: gRPC over HTTP2, "Requests" and "Responses"; `grpc/health/v1/health.proto`.
+async fn ask_health(client: &Client, server: &str) -> Result<(), String> {
+    const EMPTY: &[u8] = &[0, 0, 0, 0, 0];
+    const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
+    let url = format!("{}/grpc.health.v1.Health/Check", server.trim_end_matches('/'));
+    let call =
+        client.post(url).header("content-type", "application/grpc").header("te", "trailers").body(EMPTY);
+    let answer = call.send().await.and_then(reqwest::Response::error_for_status);
+    let answer = answer.map_err(|error| innermost(&error))?;
+    // Who refuses says so in the headers, and sends no message.
+    let refused = answer.headers().get("grpc-status").map(|status| format!("gRPC status {status:?}"));
+    let body = answer.bytes().await.map_err(|error| innermost(&error))?;
+    match refused {
+        Some(refused) => Err(refused),
+        None if body == SERVING => Ok(()),
+        None => Err("its health is not SERVING".to_owned()),
     }
 }
 

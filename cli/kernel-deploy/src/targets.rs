@@ -11,7 +11,7 @@ use crate::observe::Observation;
 /// One that is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// An address, as it was named.
+    /// An address, as it was named: `http`, `https`; with `grpc` and `grpcs` it is asked for its health by gRPC.
     Address(String),
     /// A service of the cluster, through its API, which sends each request to one of the pods that are ready.
     Service {

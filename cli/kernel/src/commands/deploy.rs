@@ -55,8 +55,8 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["files", "plan", "digests", "secrets"])]
     resume: bool,
 
-    /// Ask this address all the time during the rollout; the first lost request stops it and goes back; may be said
-    /// several times
+    /// Ask this address all the time during the rollout, with grpc://HOST:PORT for its health by gRPC; the first lost request
+    /// stops it and goes back; may be said several times
     #[arg(long, value_name = "URL", value_parser = address)]
     probe: Vec<String>,
 
@@ -215,7 +215,10 @@ fn address(text: &str) -> Result<String, String> {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
             Ok(text.to_owned())
         }
-        _ => Err("write it as http://HOST[:PORT]/PATH".to_owned()),
+        Ok(uri) if matches!(uri.scheme_str(), Some("grpc" | "grpcs")) && uri.path() == "/" => {
+            Ok(text.to_owned())
+        }
+        _ => Err("write it as http://HOST[:PORT]/PATH, or grpc://HOST:PORT".to_owned()),
     }
 }
 

@@ -5,6 +5,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -76,7 +78,7 @@ func fill() {
 	fmt.Printf("nobody minded %d MiB\n", len(taken))
 }
 
-// serve answers on /, /live and /ready, and obeys:
+// serve answers on /, /live and /ready, and as gRPC's health service, and obeys:
 //
 //	$VERSION            what / answers
 //	$START_SECONDS      wait before listening
@@ -118,14 +120,49 @@ func serve() {
 	handle("live", &live)
 	handle("ready", &ready)
 
+	http.HandleFunc("POST /grpc.health.v1.Health/Check", func(writer http.ResponseWriter, request *http.Request) {
+		health(writer, request, ready.Load())
+	})
+
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = "8080"
 	}
-	go func() { fail(1, http.ListenAndServe(":"+port, nil).Error()) }()
+	server := http.Server{Addr: ":" + port, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	go func() {
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			fail(1, err.Error())
+		}
+	}()
 	fmt.Printf("workload %s listens on %s\n", version, port)
 	<-stop
+	// Whoever is connected by HTTP/2 is told to go elsewhere, and what has begun is answered.
+	patience, end := context.WithTimeout(context.Background(), 2*time.Second)
+	defer end()
+	if err := server.Shutdown(patience); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	fmt.Printf("workload %s stops\n", version)
+}
+
+// health answers as gRPC's health service does: SERVING (1) or NOT_SERVING (2) in a message of two bytes, and the
+// call's own outcome in a trailer.
+func health(writer http.ResponseWriter, request *http.Request, serving bool) {
+	if _, err := io.Copy(io.Discard, request.Body); err != nil || request.ProtoMajor != 2 {
+		writer.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	status := byte(2)
+	if serving {
+		status = 1
+	}
+	writer.Header().Set("Content-Type", "application/grpc")
+	writer.Header().Set("Trailer", "Grpc-Status")
+	if _, err := writer.Write([]byte{0, 0, 0, 0, 2, 8, status}); err == nil {
+		writer.Header().Set("Grpc-Status", "0")
+	}
 }
 
 // handle serves the state of one switch, and the two requests that change it.
