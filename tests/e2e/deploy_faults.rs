@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -288,6 +290,87 @@ fn a_login_that_has_ended_is_told_as_such() {
     assert_eq!(output.status.code(), Some(4), "{told}");
     assert!(told.contains("K-DEPLOY-004") && told.contains("log in again"), "{told}");
     assert!(!told.contains("of-yesterday"), "a token is told: {told}");
+}
+
+/// Somebody who may do what an administrator of the namespace may, and no more; the token by which the cluster knows them.
+fn administrator_of_the_namespace(bench: &Bench) -> String {
+    let (accounts, bindings): (Api<ServiceAccount>, Api<RoleBinding>) = (bench.api(), bench.api());
+    let account = json!({"metadata": {"name": "deployer"}});
+    let binding = json!({
+        "metadata": {"name": "deployer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": bench.namespace}],
+    });
+    let request = json!({"metadata": {}, "spec": {"audiences": []}});
+    bench.runtime.block_on(async {
+        accounts.create(&PostParams::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
+        bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+        let request = serde_json::from_value(request).unwrap();
+        let token =
+            accounts.create_token_request("deployer", &PostParams::default(), &request).await.unwrap();
+        token.status.unwrap().token
+    })
+}
+
+#[test]
+fn who_we_are_is_told_by_a_program_or_by_the_pod_that_we_run_in() {
+    let Some(bench) = Bench::of("who_we_are_is_told_by_a_program_or_by_the_pod_that_we_run_in") else {
+        return;
+    };
+    release(bench.folder.path(), "hello");
+    let token = administrator_of_the_namespace(&bench);
+    let write = |name: &str, text: &str| {
+        let path = bench.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let mut kubeconfig: Value = serde_json::from_slice(&std::fs::read(&bench.kubeconfig).unwrap()).unwrap();
+
+    // A program of the kubeconfig, as the ones of cloud providers.
+    let answer = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": token},
+    });
+    let answer = write("answer.json", &answer.to_string());
+    let mut login = |program: &str| {
+        kubeconfig["users"][0]["user"] = json!({"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": program, "args": [answer], "interactiveMode": "Never",
+        }});
+        write("login.kubeconfig", &kubeconfig.to_string())
+    };
+    let path = login("no-such-login");
+    let output =
+        command(bench.folder.path(), &path, &bench.namespace, &["diff", "-f", "web.yaml"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("K-DEPLOY-004") && told.contains("`no-such-login`"), "{told}");
+    let path = login("cat");
+    let output = command(bench.folder.path(), &path, &bench.namespace, &["deploy", "-f", "web.yaml"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(!told.contains(&token), "a token is told: {told}");
+
+    // The files that every pod has, at the place where every pod has them, for this one process.
+    let authority = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"].as_str().unwrap();
+    let authority = base64::engine::general_purpose::STANDARD.decode(authority).unwrap();
+    write("ca.crt", &String::from_utf8(authority).unwrap());
+    write("token", &token);
+    write("namespace", &bench.namespace);
+    let server: http::Uri = kubeconfig["clusters"][0]["cluster"]["server"].as_str().unwrap().parse().unwrap();
+    let script = "set -e; here=/run/secrets/kubernetes.io/serviceaccount; mount -t tmpfs none /run; mkdir -p $here; \
+                  cp ca.crt token namespace $here; exec \"$0\" diff -f web.yaml";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_kernel")])
+        .current_dir(bench.folder.path())
+        .env_remove("KUBECONFIG")
+        .env("HOME", bench.folder.path())
+        .env("KUBERNETES_SERVICE_HOST", server.host().unwrap())
+        .env("KUBERNETES_SERVICE_PORT", server.port_u16().unwrap().to_string())
+        .output()
+        .unwrap();
+    let told =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("nothing to do"), "{told}");
 }
 
 #[test]

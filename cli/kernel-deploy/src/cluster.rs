@@ -9,14 +9,22 @@ use kube::api::DynamicObject;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::{Discovery, Scope};
+use kube::runtime::watcher;
 use kube::{Api, Client, Config};
 
 use crate::codes;
-use crate::fault::Fault;
+use crate::fault::{Fault, innermost};
 use crate::manifest::Manifest;
 
 /// How long a connection may take to come about, and the cluster to say the next thing.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How everything is watched: a watch in which nothing happens is renewed before its silence looks like a cluster that
+/// has gone.
+pub(crate) fn watched() -> watcher::Config {
+    const RENEWAL: u32 = 20;
+    watcher::Config::default().timeout(RENEWAL)
+}
 
 /// Where a cluster is, and who we are there.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +83,11 @@ impl Cluster {
         if let Some(wanted) = address.server.as_deref().filter(|wanted| !is_same_server(wanted, &server)) {
             return Err(elsewhere(wanted, &server));
         }
-        let client = Client::try_from(config).map_err(|error| no_cluster(&error))?;
+        let program = config.auth_info.exec.as_ref().and_then(|program| program.command.clone());
+        let client = Client::try_from(config).map_err(|error| match (error, program) {
+            (error @ kube::Error::Auth(_), Some(program)) => no_login(&program, &error),
+            (error, _) => no_cluster(&error),
+        })?;
         Ok(Self { client, server, namespace, resources: BTreeMap::new() })
     }
 
@@ -188,11 +200,20 @@ fn elsewhere(wanted: &str, server: &str) -> Fault {
         .help("mend the context of the kubeconfig, or what the environment says of its `cluster`")
 }
 
+fn no_login(program: &str, error: &kube::Error) -> Fault {
+    let message = format!("`{program}` is to tell the cluster who we are, and can't: {}", innermost(error));
+    Fault::new(codes::FORBIDDEN, message)
+        .help("install the program or log in with it, as the provider of the cluster says")
+}
+
 fn no_cluster(error: &dyn std::error::Error) -> Fault {
     let mut message = format!("looking for the cluster: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        message = format!("{message}: {error}");
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
         cause = error.source();
     }
     Fault::new(codes::NO_CLUSTER, message)

@@ -100,7 +100,7 @@ impl From<Fault> for EngineError {
 }
 
 /// What it all came from: the outer layers only repeat it.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;

@@ -13,14 +13,14 @@ use kernel_core::object::ObjectName;
 use kernel_engine::Context;
 use kube::api::{DynamicObject, LogParams, TypeMeta};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, watched};
 use crate::codes;
 use crate::fault::Fault;
 use crate::observe::value;
@@ -322,7 +322,7 @@ impl Live {
 }
 
 async fn listen(api: Api<DynamicObject>, question: ObjectName, types: TypeMeta, shared: Arc<Shared>) {
-    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = pin!(watcher(api, watched()).default_backoff());
     let mut listed = BTreeSet::new();
     // What comes in a list does not say of itself what it is.
     let typed = |mut object: DynamicObject| {

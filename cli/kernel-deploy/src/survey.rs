@@ -9,7 +9,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::Serialize;
 
 use crate::applyset::{ApplySet, PART_OF, Scope};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, watched};
 use crate::fault::Fault;
 use crate::observe::{AT_ONCE, value};
 use crate::status::{Readiness, is_awaited, readiness};
@@ -92,13 +92,13 @@ fn changes(cluster: &Cluster, set: &ApplySet, scope: &Scope) -> impl Stream<Item
             watches.push(watcher(api, settings).default_backoff().map(drop).boxed());
         }
     };
-    listen(&set.parent, watcher::Config::default().fields(&format!("metadata.name={}", set.parent.name)));
+    listen(&set.parent, watched().fields(&format!("metadata.name={}", set.parent.name)));
     for (group, kind) in &scope.kinds {
         let namespaced = cluster.resource(group, kind).is_some_and(|resource| resource.namespaced);
         for namespace in if namespaced { places.clone() } else { vec![None] } {
             let name =
                 ObjectName { group: group.clone(), kind: kind.clone(), namespace, name: String::new() };
-            listen(&name, watcher::Config::default().labels(&format!("{PART_OF}={}", set.id)));
+            listen(&name, watched().labels(&format!("{PART_OF}={}", set.id)));
         }
     }
     stream::select_all(watches)
