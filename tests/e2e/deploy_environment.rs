@@ -46,12 +46,19 @@ fn an_environment_is_deployed_to_its_own_cluster_and_taken_back() {
     let told = platform.ends_with(0, &RELEASE);
     assert!(told.contains("nothing to do"), "{told}");
 
+    // Whom the environment wants to be asked is asked, before anything is changed.
+    platform.write_environment(None, "probe: { addresses: [http://127.0.0.1:1/] }");
+    platform.write_secrets("never-there");
+    let told = platform.ends_with(22, &RELEASE);
+    assert!(told.contains("K-DEPLOY-017") && told.contains("http://127.0.0.1:1/ does not answer"), "{told}");
+
     // Other secrets are other objects; the old ones stay for the way back.
     let before = platform.secrets();
     platform.write_secrets("second");
     let told = platform.ends_with(3, &[&["diff"], &RELEASE[1..]].concat());
     assert!(!told.contains("second"), "a secret is told");
-    platform.ends_with(0, &RELEASE);
+    platform.ends_with(0, &[&RELEASE[..], &["--no-probe"]].concat());
+    platform.write_environment(None, "");
     let after = platform.secrets();
     assert!(after.len() > before.len() && before.iter().all(|name| after.contains(name)), "{after:?}");
     platform.ends_with(0, &["rollback", "testbed"]);

@@ -397,7 +397,7 @@ async fn prober(
     events: &Events,
 ) -> Result<Option<Prober>, Fault> {
     let Some(probe) = &settings.probe else { return Ok(None) };
-    let mut targets: Vec<Target> = probe.urls.iter().cloned().map(Target::Address).collect();
+    let mut targets: Vec<Target> = probe.addresses.iter().cloned().map(Target::Address).collect();
     if probe.services {
         targets.extend(changed_services(&look.desired, &look.observed));
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kernel_manifests::environment::ProbeAddress;
 use kube::Client as Cluster;
 use reqwest::Client;
 use serde::Serialize;
@@ -30,7 +31,7 @@ const BASELINE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct ProbeSettings {
     /// Addresses.
-    pub urls: Vec<String>,
+    pub addresses: Vec<ProbeAddress>,
     /// Also every service whose pods are replaced, through the cluster's API.
     pub services: bool,
     /// Requests a second, all that are asked together.
@@ -241,7 +242,7 @@ impl Lane {
 async fn one(lane: Lane, target: Target, due: Instant, cluster: Cluster, shared: Arc<Shared>) {
     let at = Timestamp::now();
     let (connection, why) = match &target {
-        Target::Address(url) => (lane.connection, lane.ask(url).await.err()),
+        Target::Address(address) => (lane.connection, lane.ask(address.as_str()).await.err()),
         Target::Service { path, .. } => ("kept", ask_service(&cluster, path).await.err()),
     };
     let Some(why) = why else {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use kernel_core::object::ObjectName;
+use kernel_manifests::environment::ProbeAddress;
 use serde_json::Value;
 
 use crate::manifest::Manifest;
@@ -11,8 +12,8 @@ use crate::observe::Observation;
 /// One that is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// An address, as it was named: `http`, `https`; with `grpc` and `grpcs` it is asked for its health by gRPC.
-    Address(String),
+    /// An address, as it was named.
+    Address(ProbeAddress),
     /// A service of the cluster, through its API, which sends each request to one of the pods that are ready.
     Service {
         /// Which.
@@ -25,7 +26,7 @@ pub(crate) enum Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(url) => f.write_str(url),
+            Self::Address(address) => f.write_str(address.as_str()),
             Self::Service { name, .. } => write!(f, "{name} (through the cluster's API)"),
         }
     }

@@ -1,6 +1,7 @@
 //! What is particular to one environment: `k8s/environments/NAME.yaml`.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use kernel_compose::tree::Node;
 use kernel_core::diagnostic::Diagnostic;
@@ -36,6 +37,9 @@ pub struct Environment {
     /// A person confirms every deploy to it.
     #[serde(default)]
     pub confirm: bool,
+    /// Whom a deploy asks during the rollout, to prove that it loses no request.
+    #[serde(default)]
+    pub probe: Probe,
     /// What all pods together may ask for; without it there is no quota.
     #[serde(default)]
     pub quota: Option<Quota>,
@@ -51,6 +55,59 @@ pub struct Environment {
     /// Where each service is named, in the order of the file.
     #[serde(skip)]
     pub(crate) mentions: Vec<(String, Span)>,
+}
+
+/// Requests during a rollout.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Addresses that are asked.
+    #[serde(default)]
+    pub addresses: Vec<ProbeAddress>,
+    /// Whether every service whose pods are replaced is asked as well, through the cluster's API.
+    #[serde(default)]
+    pub services: bool,
+    /// Requests a second, all together.
+    #[serde(default)]
+    pub rate: Option<u32>,
+}
+
+/// An address that can be asked during a rollout: by `http` or `https`, or by `grpc` or `grpcs` for its health.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ProbeAddress(String);
+
+impl ProbeAddress {
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ProbeAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let uri: Option<http::Uri> = text.parse().ok();
+        let can_be_asked = uri.is_some_and(|uri| match uri.scheme_str() {
+            Some("http" | "https") => uri.host().is_some(),
+            Some("grpc" | "grpcs") => uri.host().is_some() && uri.path() == "/",
+            _ => false,
+        });
+        if can_be_asked {
+            return Ok(Self(text));
+        }
+        Err(format!("`{text}` can't be asked; write http://HOST[:PORT]/PATH or grpc://HOST[:PORT]"))
+    }
+}
+
+impl FromStr for ProbeAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
+    }
 }
 
 /// A limit for a whole namespace.
@@ -167,9 +224,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_can_be_asked_is_known_by_its_address() {
+        for good in ["http://a", "https://a.example/health?x=1", "grpc://10.0.0.1:80", "grpcs://a/"] {
+            assert_eq!(good.parse::<ProbeAddress>().unwrap().as_str(), good);
+        }
+        for bad in ["a", "/health", "ftp://a", "grpc://a/service", "http://"] {
+            assert!(bad.parse::<ProbeAddress>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn every_mistake_is_told_at_its_place() {
         let text = "context: a\ncluster: b\nnamespace: n\nregistry: r\nreplicas: three\ningressNamespace: i\n\
-                    ingressService: gateway\npreStopSeconds: 5\nservices:\n  iam: { replica: 2 }\n";
+                    ingressService: gateway\npreStopSeconds: 5\nservices:\n  iam: { replica: 2 }\n\
+                    probe: { addresses: [iam] }\n";
         let mut sources = Sources::default();
         let source = sources.add("staging.yaml", text);
         let mut told = Vec::new();
@@ -179,5 +247,6 @@ mod tests {
         // What is wrong is taken out before the next look: a field that is needed is then told as missing.
         assert!(places.contains(&"staging.yaml:5:11".to_owned()), "{places:?} {told:?}");
         assert!(places.contains(&"staging.yaml:10:19".to_owned()), "{places:?} {told:?}");
+        assert!(places.contains(&"staging.yaml:11:22".to_owned()), "{places:?} {told:?}");
     }
 }

@@ -11,7 +11,7 @@ use kernel_core::name::ProjectName;
 use kernel_core::plan::Plan;
 use kernel_deploy::deploy::DeploySettings;
 use kernel_deploy::{Address, Cluster, Fault, Manifest, Settings, codes, manifest, severe};
-use kernel_manifests::environment::Environment;
+use kernel_manifests::environment::{Environment, Probe};
 use kernel_manifests::placeholder::{Placeholder, placeholders};
 use kernel_ops::manifests::{self, RenderSettings};
 use kernel_ops::{Failure, load, problem};
@@ -48,6 +48,8 @@ pub struct Place {
     pub cluster: Cluster,
     /// Whether every change has to be confirmed.
     pub confirm: bool,
+    /// Whom the environment wants to be asked during a rollout.
+    pub probe: Probe,
 }
 
 impl Target {
@@ -75,7 +77,9 @@ impl Target {
             address.server = Some(environment.cluster.clone());
         }
         let cluster = Cluster::connect(&address).await.map_err(|fault| failure(&[fault]))?;
-        Ok(Place { cluster, confirm: environment.is_some_and(|environment| environment.confirm) })
+        let (confirm, probe) =
+            environment.map(|environment| (environment.confirm, environment.probe)).unwrap_or_default();
+        Ok(Place { cluster, confirm, probe })
     }
 
     /// What an environment says; what is said beside it has to be the same.

@@ -12,6 +12,7 @@ use kernel_core::plan::Plan;
 use kernel_deploy::codes::NO_RELEASE;
 use kernel_deploy::deploy::{DeploySettings, Report, check, deploy, look};
 use kernel_deploy::{Cluster, Fault, Manifest, Outcome, ProbeSettings, Proof, Releases, digest};
+use kernel_manifests::environment::{Probe, ProbeAddress};
 use kernel_ops::{Failure, problem};
 use serde::{Deserialize, Serialize};
 
@@ -57,12 +58,16 @@ pub struct Arguments {
 
     /// Ask this address all the time during the rollout, with grpc://HOST:PORT for its health by gRPC; the first lost request
     /// stops it and goes back; may be said several times
-    #[arg(long, value_name = "URL", value_parser = address)]
-    probe: Vec<String>,
+    #[arg(long, value_name = "URL", value_parser = str::parse::<ProbeAddress>)]
+    probe: Vec<ProbeAddress>,
 
     /// The same with every service whose pods are replaced, through the cluster's API
     #[arg(long)]
     probe_services: bool,
+
+    /// Ask nobody, whatever the environment says
+    #[arg(long, conflicts_with_all = ["probe", "probe_services", "probe_rate"])]
+    no_probe: bool,
 
     /// So many requests a second, all that are asked together [default: 200]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5000))]
@@ -90,21 +95,15 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Who is asked during the rollout, if anybody is.
-    fn probe_settings(&self) -> Option<ProbeSettings> {
-        let (urls, services) = (self.probe.clone(), self.probe_services);
-        let rate = self.probe_rate.unwrap_or(RATE);
-        (services || !urls.is_empty()).then_some(ProbeSettings { urls, services, rate })
-    }
-
-    /// What makes no sense together, and clap can't say.
-    fn check(&self) -> Result<(), Failure> {
-        if self.probe_rate.is_none() || self.probe_settings().is_some() {
-            return Ok(());
+    /// Who is asked during the rollout, if anybody is: whoever the environment names, and whoever is said beside it.
+    fn probe_settings(&self, environment: &Probe) -> Option<ProbeSettings> {
+        if self.no_probe {
+            return None;
         }
-        let message = "`--probe-rate` says how often, and nothing says who is asked";
-        let help = "add `--probe URL` or `--probe-services`";
-        Err(Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help)))
+        let addresses: Vec<ProbeAddress> = environment.addresses.iter().chain(&self.probe).cloned().collect();
+        let services = environment.services || self.probe_services;
+        let rate = self.probe_rate.or(environment.rate).unwrap_or(RATE);
+        (services || !addresses.is_empty()).then_some(ProbeSettings { addresses, services, rate })
     }
 }
 
@@ -147,7 +146,6 @@ struct Left {
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let format = DataFormat::from_str(&arguments.output, true).ok();
-    arguments.check()?;
     let plan_only = arguments.plan_only || context.settings.dry_run;
     let approved = arguments.plan.as_deref().map(read_plan).transpose()?;
     let manifests = match &approved {
@@ -170,7 +168,12 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         settings.remove = arguments.remove || (arguments.resume && manifests.is_empty());
         settings.roll_back = !arguments.no_rollback && !settings.remove;
         settings.check_way_back = !arguments.one_way;
-        settings.probe = arguments.probe_settings();
+        settings.probe = arguments.probe_settings(&place.probe);
+        if settings.probe.is_none() && arguments.probe_rate.is_some() {
+            let message = "`--probe-rate` says how often, and nothing says who is asked";
+            let help = "add `--probe URL` or `--probe-services`";
+            return Err(Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help)));
+        }
         if let Some(plan) = &approved {
             same_target(plan, &place.cluster, &settings)?;
             settings.approved = Some(plan.digest.clone());
@@ -208,18 +211,6 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         return Ok(ExitCode::Success);
     }
     Err(Failure::several(done.report.exit, done.report.problems))
-}
-
-fn address(text: &str) -> Result<String, String> {
-    match text.parse::<http::Uri>() {
-        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
-            Ok(text.to_owned())
-        }
-        Ok(uri) if matches!(uri.scheme_str(), Some("grpc" | "grpcs")) && uri.path() == "/" => {
-            Ok(text.to_owned())
-        }
-        _ => Err("write it as http://HOST[:PORT]/PATH, or grpc://HOST:PORT".to_owned()),
-    }
 }
 
 struct Done {
