@@ -169,8 +169,8 @@ mod tests {
             ("2001:db8:1:3::1", "2001:db8:1:3::"),
             ("unknown", "unknown"),
         ] {
-            let context =
-                RequestContext { client_address: Some(address.to_owned()), ..RequestContext::default() };
+            let mut context = RequestContext::default();
+            context.client_address = Some(address.to_owned());
             assert_eq!(client(&context).as_deref(), Some(expected), "{address}");
         }
         assert_eq!(client(&RequestContext::default()), None);

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use common::{DAY, PASSWORD, World, caller_of, context, entered, refused};
+use common::{DAY, PASSWORD, World, caller_of, context, context_from, entered, refused};
 use iam::{
     accounts::{RoleChange, user_in_person},
     domain::{ADMIN, IMPERSONATED, MEMBER, OWNER},
@@ -113,7 +113,7 @@ async fn right_passwords_of_one_client_are_not_counted_as_guesses() {
 async fn guessing_keeps_nobody_else_out_of_an_account() {
     let world = World::new().await;
     world.register(ADA).await;
-    let from = |address: &str| RequestContext { client_address: Some(address.to_owned()), ..context() };
+    let from = context_from;
     // A /64 is one client, however many of its addresses it uses.
     for guess in 0..10 {
         let context = from(&format!("2001:db8:1:2::{guess}"));

@@ -3,13 +3,13 @@
 
 mod common;
 
-use common::{PASSWORD, World, caller_of, context, entered, refused};
+use common::{PASSWORD, World, caller_of, context, context_from, entered, refused};
 use data_encoding::BASE32_NOPAD;
 use iam::{
     accounts::{Acceptance, NewUser},
     domain::{ADMIN, MEMBER, OWNER, Purpose, totp},
 };
-use svc_kit::{Problem, RequestContext, Secret};
+use svc_kit::{Problem, Secret};
 use svc_stores::values;
 use uuid::Uuid;
 
@@ -103,7 +103,7 @@ async fn nobody_learns_from_a_reset_whether_an_address_has_an_account() {
     let nobody = world.token_for("nobody@example.com", Purpose::Reset).await;
     assert_eq!(refused(follow(&world, Purpose::Reset, &nobody).await), "token-expired");
     assert_eq!(refused(world.accounts.request_reset("no address", &context()).await), "validation-error");
-    let client = RequestContext { client_address: Some("192.0.2.7".to_owned()), ..context() };
+    let client = context_from("192.0.2.7");
     for number in 0..30 {
         world.accounts.request_reset(&format!("user-{number}@example.com"), &client).await.unwrap();
     }

@@ -141,6 +141,13 @@ pub fn context() -> RequestContext {
     RequestContext::of_platform(None)
 }
 
+/// The context of a request from this address.
+pub fn context_from(address: &str) -> RequestContext {
+    let mut context = context();
+    context.client_address = Some(address.to_owned());
+    context
+}
+
 pub fn caller(tenant: Uuid, user: Uuid) -> Caller {
     Caller::from_context(&RequestContext::of_platform(Some(tenant)).with_user(user, ["Owner"])).unwrap()
 }
