@@ -45,6 +45,12 @@ CREATE TABLE signing_keys (
     created_at TIMESTAMPTZ NOT NULL
 );
 
+-- Deleted tenants whose subscriptions are still to be canceled at billing.
+CREATE TABLE farewells (
+    tenant_id UUID PRIMARY KEY,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
 CREATE INDEX tenant_ancestry_below ON tenant_ancestry (ancestor_id, descendant_id);
 CREATE INDEX sessions_of_user ON sessions (user_id);
 CREATE INDEX sessions_of_tenant ON sessions (tenant_id);

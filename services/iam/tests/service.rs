@@ -9,19 +9,20 @@ use std::{
 use iam::Iam;
 use svc_api::{
     billing::v1::{
-        CreateSubscriptionRequest, Subscription,
+        CancelSubscriptionRequest, CreateSubscriptionRequest, RetrieveSubscriptionRequest, Subscription,
         billing_service_server::{BillingService, BillingServiceServer},
     },
     iam::v1::{
         AcceptInvitationRequest, AssignRolesRequest, BeginProviderLoginRequest, CreateRoleRequest,
-        CreateTenantRequest, CreateUserRequest, DeleteUserRequest, EnableMfaRequest, GetJwksRequest,
-        GetPermissionsRequest, ImpersonateRequest, InviteUserRequest, ListRolesRequest, ListTenantsRequest,
-        ListUsersRequest, LoginReply, LoginRequest, LogoutRequest, MeRequest, RefreshRequest,
-        RegisterRequest, RequestResetRequest, ResetPasswordRequest, RetrieveUserRequest, SelectTenantRequest,
-        SetupPlatformOwnerRequest, SwitchTenantRequest, TokenReply, UpdateRoleRequest, UpdateUserRequest,
-        ValidateTokenRequest, VerifyEmailRequest, VerifyMfaRequest, auth_service_client::AuthServiceClient,
-        iam_service_client::IamServiceClient, internal_service_client::InternalServiceClient,
-        role_service_client::RoleServiceClient, tenant_service_client::TenantServiceClient,
+        CreateTenantRequest, CreateUserRequest, DeleteTenantRequest, DeleteUserRequest, EnableMfaRequest,
+        GetJwksRequest, GetPermissionsRequest, ImpersonateRequest, InviteUserRequest, ListRolesRequest,
+        ListTenantsRequest, ListUsersRequest, LoginReply, LoginRequest, LogoutRequest, MeRequest,
+        RefreshRequest, RegisterRequest, RequestResetRequest, ResetPasswordRequest, RetrieveUserRequest,
+        SelectTenantRequest, SetupPlatformOwnerRequest, SwitchTenantRequest, TokenReply, UpdateRoleRequest,
+        UpdateUserRequest, ValidateTokenRequest, VerifyEmailRequest, VerifyMfaRequest,
+        auth_service_client::AuthServiceClient, iam_service_client::IamServiceClient,
+        internal_service_client::InternalServiceClient, role_service_client::RoleServiceClient,
+        tenant_service_client::TenantServiceClient,
     },
     money::v1::{
         CreateWalletRequest, Wallet,
@@ -419,6 +420,22 @@ impl BillingService for Neighbours {
     ) -> Result<Response<Subscription>, Status> {
         self.give("subscription", &RequestContext::of(&request))
     }
+
+    async fn retrieve_subscription(
+        &self,
+        request: Request<RetrieveSubscriptionRequest>,
+    ) -> Result<Response<Subscription>, Status> {
+        let id = format!("of {}", RequestContext::of(&request).tenant()?);
+        Ok(Response::new(Subscription { id, ..Subscription::default() }))
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<CancelSubscriptionRequest>,
+    ) -> Result<Response<()>, Status> {
+        assert_eq!(request.get_ref().id, format!("of {}", RequestContext::of(&request).tenant()?));
+        self.give("canceled", &RequestContext::of(&request))
+    }
 }
 
 #[tokio::test]
@@ -436,6 +453,35 @@ async fn a_new_tenant_gets_its_wallet_and_trial_even_after_a_restart() {
     .await;
     given.sort_unstable();
     assert_eq!(given, [("subscription", tenant.clone(), tenant.clone()), ("wallet", tenant.clone(), tenant)]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_is_undone_at_billing_even_after_a_restart() {
+    let mut service = TestService::<Iam>::start().await;
+    let root = SetupPlatformOwnerRequest {
+        email: "root@example.com".to_owned(),
+        password: PASSWORD.to_owned(),
+        name: String::new(),
+    };
+    let root = internal(&service).setup_platform_owner(root).await.unwrap().into_inner();
+    let root = TestCaller::nobody().as_user(&root.tenant.unwrap().id, &root.user.unwrap().id);
+    let tenant = register(&service, "ada@example.com", "Acme").await.tenant.unwrap().id;
+    let mut tenants = TenantServiceClient::new(service.channel(&root));
+    tenants.delete_tenant(DeleteTenantRequest { id: tenant.clone() }).await.unwrap();
+
+    let neighbours = Neighbours::default();
+    let routes = Routes::new(MoneyServiceServer::new(neighbours.clone()));
+    let fake = FakeNeighbour::start(routes.add_service(BillingServiceServer::new(neighbours.clone()))).await;
+    service.restart_with([("MONEY_URL", fake.url()), ("BILLING_URL", fake.url())]).await;
+    let given = wait_for("the cancellation", || async {
+        let given = neighbours.given.lock().unwrap().clone();
+        given.iter().any(|(what, ..)| *what == "canceled").then_some(given)
+    })
+    .await;
+    let of_deleted: Vec<_> =
+        given.iter().filter(|(_, of, _)| *of == tenant).map(|(what, ..)| *what).collect();
+    assert_eq!(of_deleted, ["canceled"], "and nothing is given to it any more");
     service.stop().await;
 }
 

@@ -55,7 +55,7 @@ pub struct Accounts {
     pub limits: Limits,
     /// The time.
     pub clock: Clock,
-    /// Told when a tenant was made that is to be completed.
+    /// Told when a tenant was made that is to be completed, or deleted.
     pub new_tenant: Arc<Notify>,
     /// Told when a letter was written that is to be sent.
     pub new_letter: Arc<Notify>,

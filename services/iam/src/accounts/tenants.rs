@@ -149,7 +149,8 @@ impl Accounts {
         Ok(tenant)
     }
 
-    /// Deletes a tenant below the caller's with its members, roles and sessions. Its users stay, as they are global.
+    /// Deletes a tenant below the caller's with its members, roles and sessions. Its users stay, as they are global. Its
+    /// subscription at billing is canceled afterwards.
     ///
     /// # Errors
     ///
@@ -167,9 +168,11 @@ impl Accounts {
             return Err(IamError::TenantNotEmpty.into());
         }
         store::tenants::delete(&mut transaction, id).await?;
+        store::onboarding::part(&mut transaction, id, self.now()).await?;
         let told = events::tenant_changed("deleted", &tenant, by, "", context);
         outbox::append(&mut transaction, &told).await?;
         transaction.commit().await?;
+        self.new_tenant.notify_one();
         Ok(())
     }
 }
