@@ -123,12 +123,12 @@ impl Completer {
                     .retrieve_subscription(RetrieveSubscriptionRequest::default())
                     .await
             });
-            let id = found.await?.into_inner().id;
+            let id = found.await?.id;
             let cancel = billing.idempotent(|channel| {
                 let request = CancelSubscriptionRequest { id: id.clone() };
                 async move { BillingServiceClient::new(channel).cancel_subscription(request).await }
             });
-            cancel.await.map(|_| ())
+            cancel.await
         };
         canceled(tenant, RequestContext::of_platform(Some(tenant)).scope(call).await)
     }
