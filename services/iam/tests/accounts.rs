@@ -152,7 +152,11 @@ async fn a_user_who_is_taken_out_cannot_come_back_by_an_old_session() {
     let by_admin = world.accounts.remove_user(&caller_of(&bob), ada.user.id, &context()).await;
     assert_eq!(refused(by_admin), "one-owner");
     world.accounts.remove_user(&owner, made.id, &context()).await.unwrap();
-    assert!(world.refresh(&bob.refresh_token).await.is_err());
+    assert_eq!(
+        refused(world.refresh(&bob.refresh_token).await),
+        "token-expired",
+        "not only kept out for now"
+    );
     let (permissions, _, _) = world.accounts.permissions(ada.tenant.id, made.id).await.unwrap();
     assert!(permissions.is_empty());
     assert_eq!(refused(world.accounts.remove_user(&owner, made.id, &context()).await), "not-found");

@@ -53,9 +53,12 @@ async fn it_is_off_until_it_is_proven() {
 #[tokio::test]
 async fn no_code_is_good_twice() {
     let world = World::new().await;
-    let (_, secret, recovery) = with_mfa(&world).await;
+    let (ada, secret, recovery) = with_mfa(&world).await;
     let code = shown(&world, &secret, 0);
     assert!(entered(world.login(ADA, PASSWORD, &code).await).user.mfa_enabled);
+    let (user, step) = (ada.user.unwrap(), world.now().as_second() / 30);
+    let again = world.accounts.store.use_step(user, step).await.unwrap();
+    assert!(!again, "not even by somebody who looked before it was used");
     assert_eq!(refused(world.login(ADA, PASSWORD, &code).await), "invalid-mfa-code");
     let before = shown(&world, &secret, -1);
     assert_eq!(refused(world.login(ADA, PASSWORD, &before).await), "invalid-mfa-code", "older than one used");
