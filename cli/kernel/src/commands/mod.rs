@@ -149,7 +149,7 @@ pub enum Command {
     Status(status::Arguments),
     /// Show what was deployed before
     History(history::Arguments),
-    /// Isolated, seeded platforms for tenants (not implemented yet)
+    /// Isolated, seeded platforms for tenants
     Sandbox(sandbox::Arguments),
     /// Write the reference of the command line
     #[command(name = "__reference", hide = true)]
@@ -169,6 +169,7 @@ impl Command {
             Self::Attach(arguments) => return attach::run(context, arguments),
             Self::Up(arguments) => return up::run(context, arguments),
             Self::Wait(arguments) => return wait::run(context, arguments),
+            Self::Sandbox(arguments) => return sandbox::run(context, arguments),
             Self::Scale(arguments) => scale::run(context, arguments),
             Self::Pull(arguments) => pull::run(context, arguments),
             Self::Push(arguments) => push::run(context, arguments),
@@ -208,7 +209,6 @@ impl Command {
             Self::Rollback(arguments) => rollback::run(context, arguments),
             Self::Status(arguments) => status::run(context, arguments),
             Self::History(arguments) => history::run(context, arguments),
-            Self::Sandbox(arguments) => sandbox::run(context, arguments),
             Self::Reference(arguments) => reference::run(context, arguments),
         };
         exit.map(Into::into)

@@ -7,7 +7,7 @@ use kernel_engine_docker::stack::{Listed, Stack, Which};
 use kernel_ops::load::{self, Platform};
 use kernel_ops::status::{self, STATES, Selection, Status};
 use kernel_ops::{Failure, codes, converge, problem};
-use kernel_report::{Cell, Paint, Table};
+use kernel_report::{Cell, Look, Paint, Table};
 
 use crate::arguments::DataFormat;
 use crate::codes::NOT_IMPLEMENTED;
@@ -180,27 +180,29 @@ fn no_containers() -> Failure {
 }
 
 fn show(context: &Context, format: DataFormat, status: &Status) {
-    let table = || {
-        if status.services.is_empty() {
-            return "nothing runs; `kernel up` starts everything\n".to_owned();
-        }
-        let mut table = Table::new(["SERVICE", "STATE", "PID", "PORTS", "RESTARTS", "SINCE", "DETAIL"]);
-        for service in &status.services {
-            let ports: Vec<String> = service.ports.iter().map(u16::to_string).collect();
-            table.row([
-                Cell::from(service.name.as_str()),
-                Cell::painted(service.status.as_str(), paint(service.state)),
-                Cell::from(service.pid.map(|pid| pid.to_string()).unwrap_or_default()),
-                Cell::from(ports.join(" ")),
-                Cell::from(service.restarts.to_string()),
-                Cell::from(service.since.get(..19).unwrap_or(&service.since)),
-                Cell::from(service.detail.clone().unwrap_or_default()),
-            ]);
-        }
-        table.render(context.settings.answer)
-    };
     let names = || status.services.iter().map(|service| service.name.clone()).collect();
-    context.answer(format, status, table, names);
+    context.answer(format, status, || table(status, context.settings.answer), names);
+}
+
+/// One row per service.
+pub(super) fn table(status: &Status, look: Look) -> String {
+    if status.services.is_empty() {
+        return "nothing runs; `kernel up` starts everything\n".to_owned();
+    }
+    let mut table = Table::new(["SERVICE", "STATE", "PID", "PORTS", "RESTARTS", "SINCE", "DETAIL"]);
+    for service in &status.services {
+        let ports: Vec<String> = service.ports.iter().map(u16::to_string).collect();
+        table.row([
+            Cell::from(service.name.as_str()),
+            Cell::painted(service.status.as_str(), paint(service.state)),
+            Cell::from(service.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+            Cell::from(ports.join(" ")),
+            Cell::from(service.restarts.to_string()),
+            Cell::from(service.since.get(..19).unwrap_or(&service.since)),
+            Cell::from(service.detail.clone().unwrap_or_default()),
+        ]);
+    }
+    table.render(look)
 }
 
 fn paint(state: &str) -> Paint {
