@@ -21,8 +21,8 @@ use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
 use crate::address::Address;
-use crate::labels;
 use crate::trouble::trouble;
+use crate::{ask, labels};
 
 pub use containers::Listed;
 pub use copy::Found;
@@ -125,7 +125,7 @@ impl Stack {
         let filters = HashMap::from([("label", vec![format!("{}={}", labels::PROJECT, self.project)])]);
         let options =
             ListContainersOptionsBuilder::new().all(which != Which::Running).filters(&filters).build();
-        let found = self.docker.list_containers(Some(options)).await;
+        let found = ask::list(&self.docker, &options).await;
         found.map_err(|error| trouble("listing the project's containers", error))
     }
 

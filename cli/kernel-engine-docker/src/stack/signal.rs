@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kernel_engine::EngineError;
 
 use super::{Member, Stack, Which};
+use crate::ask;
 use crate::trouble::{ended_early, trouble};
 
 /// How many containers are told something at the same time.
@@ -115,7 +116,7 @@ impl Stack {
     async fn ended_for_good(&self, member: Member) -> Result<Ended, EngineError> {
         loop {
             let code = end_of(&self.docker, &member.id, &member.name).await?;
-            let found = self.docker.inspect_container(&member.id, None).await;
+            let found = ask::inspect(&self.docker, &member.id).await;
             let found = found.map_err(|error| trouble(&format!("looking at `{}`", member.name), error))?;
             // While the Engine is about to start it again, it says that it runs.
             if found.state.and_then(|state| state.running) != Some(true) {
