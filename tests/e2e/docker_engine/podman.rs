@@ -163,6 +163,8 @@ async fn podman_is_an_engine_too() {
     assert!(said(&["up"]).contains("nothing to do"));
     assert!(said(&["logs", "job"]).contains("the job is done"));
     assert_eq!(said(&["exec", "-T", "web", "cat", "/text"]), "hello");
+    said(&["pause", "db"]);
+    said(&["unpause", "db"]);
     // Only what changed is replaced.
     let changed = COMPOSE
         .replace("hello", "hello again")

@@ -42,7 +42,7 @@ impl Stack {
             match self.docker.kill_container(&member.id, Some(options)).await {
                 // It ended between the look and the signal: nobody is left who could be told.
                 Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(member),
-                Err(error) => Err(trouble(&format!("sending {signal} to `{}` failed", member.name), error)),
+                Err(error) => Err(trouble(&format!("sending {signal} to `{}`", member.name), error)),
             }
         });
         told.buffered(AT_ONCE).try_collect().await
@@ -58,7 +58,7 @@ impl Stack {
         let told = stream::iter(members.into_iter().filter(|member| member.state != "paused"));
         let told = told.map(|member| async move {
             let answer = self.docker.pause_container(&member.id).await;
-            answer.map_err(|error| trouble(&format!("pausing `{}` failed", member.name), error))?;
+            answer.map_err(|error| trouble(&format!("pausing `{}`", member.name), error))?;
             Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
@@ -73,7 +73,7 @@ impl Stack {
         let told = stream::iter(members.into_iter().filter(|member| member.state == "paused"));
         let told = told.map(|member| async move {
             let answer = self.docker.unpause_container(&member.id).await;
-            answer.map_err(|error| trouble(&format!("letting `{}` go on failed", member.name), error))?;
+            answer.map_err(|error| trouble(&format!("letting `{}` go on", member.name), error))?;
             Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
