@@ -46,6 +46,18 @@ services:
     depends_on: {server: {condition: service_started}, job: {condition: service_completed_successfully}}
 "#;
 
+/// One that never becomes ready, and one that waits for it.
+const STARTING: &str = r#"
+x-base: &base
+  image: ${KERNEL_REGISTRY:-}valkey/valkey:${VALKEY_VERSION:?}
+  entrypoint: [sleep, infinity]
+  stop_signal: SIGKILL
+services:
+  earlier: {<<: *base, healthcheck: {disable: true}}
+  slow: {<<: *base, healthcheck: {test: [CMD, "false"], start_period: 10m}}
+  waits: {<<: *base, healthcheck: {disable: true}, depends_on: {slow: {condition: service_healthy}}}
+"#;
+
 /// Images of this project alone.
 const BUILT: &str = r#"
 x-build: &build
@@ -319,6 +331,21 @@ fn without_a_failure_it_goes_on_until_somebody_interrupts() {
     kill_process(Pid::from_child(&up), Signal::INT).unwrap();
     assert_eq!(up.wait().unwrap().code(), Some(130));
     assert_eq!(stack.states(), ["job exited", "server exited", "tests exited"]);
+}
+
+#[test]
+fn interrupted_while_it_starts_it_ends_what_it_started() {
+    let test = "interrupted_while_it_starts_it_ends_what_it_started";
+    let Some(stack) = Stack::new(test, "interrupt", STARTING) else { return };
+    stack.kernel(&["up", "earlier"]);
+    let mut command = stack.command(&["up", "--abort-on-container-failure"]);
+    let up = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("one is started", || stack.states() == ["earlier running", "slow running", "waits created"]);
+    kill_process(Pid::from_child(&up), Signal::INT).unwrap();
+    let output = up.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", describe(&output));
+    assert!(text(&output.stderr).contains("everything that `up` started was ended"), "{}", describe(&output));
+    assert_eq!(stack.states(), ["earlier running", "slow exited", "waits created"]);
 }
 
 #[test]

@@ -6,7 +6,9 @@
 //! what each call is and why.
 
 mod address;
+mod ask;
 mod await_condition;
+mod away;
 mod body;
 mod calls;
 pub mod codes;
@@ -24,6 +26,7 @@ mod observe;
 mod probe;
 mod project;
 mod settings;
+mod ssh;
 pub mod stack;
 mod trouble;
 mod watch;

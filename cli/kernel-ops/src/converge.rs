@@ -351,7 +351,8 @@ const JOINS: usize = 5;
 
 /// Observes, plans, carries out. When another command is at work on the same project, the two meet: `again` says what
 /// is wanted now that the other has, perhaps, built what was stale; what it has started is seen by the next look, and
-/// only the rest is done.
+/// only the rest is done. It is the same when the engine went away in the middle and is back: whether the last calls were
+/// still done is seen by the next look, so that none is done twice.
 async fn converge(
     desired: &Desired,
     again: impl Fn() -> Result<Desired, Failure>,
@@ -373,11 +374,15 @@ async fn converge(
             && options.restart.is_empty()
             && options.replace != Replace::Always
             && options.replaced.is_empty();
-        if !overtaken || attempt == JOINS || work.cancel.is_cancelled() {
+        let again_at_all = !outcome.is_success() && attempt < JOINS && !work.cancel.is_cancelled();
+        let why = if again_at_all && work.host.engine().is_back(&outcome, work.events, work.cancel).await {
+            "it answers again"
+        } else if again_at_all && overtaken {
+            "another command works on this project too"
+        } else {
             return judge(&outcome, &change.plan, work.command).map_or(Ok(change), Err);
-        }
-        let message =
-            "another command works on this project too: looking again at what is left to do".to_owned();
+        };
+        let message = format!("{why}: looking again at what is left to do");
         work.events.emit(Event::Notice { message });
         change.plan = look(&again()?, &options, work).await?.plan;
     }

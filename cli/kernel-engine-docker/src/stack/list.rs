@@ -50,8 +50,8 @@ impl Stack {
         let members = self.members(services, Which::Running).await?;
         let asked = stream::iter(members).map(|member| async move {
             let answer = self.docker.top_processes(&member.id, None).await;
-            let answer = answer
-                .map_err(|error| trouble(&format!("asking what `{}` runs failed", member.name), error))?;
+            let answer =
+                answer.map_err(|error| trouble(&format!("asking what `{}` runs", member.name), error))?;
             Ok(Processes {
                 member,
                 titles: answer.titles.unwrap_or_default(),
@@ -95,9 +95,8 @@ impl Stack {
         let members = self.members(services, Which::All).await?;
         let asked = stream::iter(members).map(|member| async move {
             let answer = self.docker.inspect_image(&member.image_id).await;
-            let image = answer.map_err(|error| {
-                trouble(&format!("asking for the image of `{}` failed", member.name), error)
-            })?;
+            let image = answer
+                .map_err(|error| trouble(&format!("asking for the image of `{}`", member.name), error))?;
             let (repository, tag) = split(&member.image);
             let parts = [image.os, image.architecture, image.variant].into_iter().flatten();
             Ok(ImageUse {

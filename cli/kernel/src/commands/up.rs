@@ -232,6 +232,12 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<std::process::
             let attached = attached.transpose()?;
             let change = match converge::up(platform, &settings, work).await {
                 Ok(change) => change,
+                Err(failure) if failure.exit == ExitCode::Interrupted => {
+                    return Err(match &attached {
+                        Some(attached) => attached.end_started(failure).await,
+                        None => failure,
+                    });
+                }
                 Err(mut failure) => {
                     // What failed is seen best before anything else happens to it.
                     if matches!(failure.exit, ExitCode::Unhealthy | ExitCode::Timeout) {

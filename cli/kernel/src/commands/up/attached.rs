@@ -111,9 +111,7 @@ impl<'a> Attached<'a> {
             first = stack.first_end(&services, counts) => first.map_err(failed)?,
             () = self.work.cancel.cancelled() => {
                 self.end_all().await?;
-                let message = "interrupted: everything that `up` started was ended";
-                let problem = problem(codes::INTERRUPTED, message, "run the command again");
-                return Err(Failure::new(ExitCode::Interrupted, problem));
+                return Err(interruption());
             }
         };
         if let Some(first) = &first {
@@ -143,11 +141,30 @@ impl<'a> Attached<'a> {
             names if self.settings.alone => select::named(project, names)?,
             names => select::with_dependencies(project, names)?,
         };
-        let settings = ChangeSettings {
-            services: chosen.into_iter().collect(),
-            grace: self.settings.grace,
-            ..ChangeSettings::default()
-        };
+        self.end(chosen.into_iter().collect()).await
+    }
+
+    /// Ends what `up` has started when it was interrupted before it came to its end. What ran before goes on.
+    pub async fn end_started(&self, interrupted: Failure) -> Failure {
+        match self.started().await {
+            Ok(started) if started.is_empty() => interrupted,
+            Ok(started) => self.end(started).await.err().unwrap_or_else(interruption),
+            Err(failure) => failure,
+        }
+    }
+
+    async fn started(&self) -> Result<Vec<String>, Failure> {
+        let now =
+            self.work.host.engine().observe().await.map_err(|error| converge::engine_failure(&error))?;
+        let all = select::with_dependencies(&self.platform.project, &self.settings.services)?;
+        let started = now.items.iter().filter(|item| {
+            item.state.is_alive() && self.news.holds(&item.since) && all.contains(item.name.as_str())
+        });
+        Ok(started.map(|item| item.name.to_string()).collect())
+    }
+
+    async fn end(&self, services: Vec<String>) -> Result<(), Failure> {
+        let settings = ChangeSettings { services, grace: self.settings.grace, ..ChangeSettings::default() };
         let cancel = CancellationToken::new();
         converge::stop(self.platform, &settings, Work { cancel: &cancel, ..self.work }).await.map(drop)
     }
@@ -184,6 +201,11 @@ impl<'a> Attached<'a> {
             self.work.events.emit(Event::Problem(Problem { severity: Severity::Warning, ..error.problem() }));
         }
     }
+}
+
+fn interruption() -> Failure {
+    let message = "interrupted: everything that `up` started was ended";
+    Failure::new(ExitCode::Interrupted, problem(codes::INTERRUPTED, message, "run the command again"))
 }
 
 /// The services whose good end others wait for.
