@@ -20,3 +20,5 @@ pub const BAD_PLAN: Code = Code("K-CLI-007");
 pub const BAD_NAME: Code = Code("K-CLI-008");
 /// A release's manifests would go where the committed ones are.
 pub const PLACEHOLDERS_STAY: Code = Code("K-CLI-009");
+/// What stands behind `--format` can't be understood.
+pub const BAD_FORMAT: Code = Code("K-CLI-010");
