@@ -208,6 +208,7 @@ mod tests {
             "of shop-web-1|\nof shop-job-1|\n"
         );
         assert_eq!(first("a {{- .Name -}} \n b{{/* nothing */}}"), "ashop-web-1b\n");
+        assert_eq!(first(r"a\n{{- .Name -}}\t b"), "ashop-web-1b\n");
         assert_eq!(
             first("{{json .Name}} {{json .Publishers}}"),
             "\"shop-web-1\" [{\"URL\":\"::\",\"Port\":80},{\"URL\":\"\",\"Port\":0}]\n"

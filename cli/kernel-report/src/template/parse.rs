@@ -154,10 +154,10 @@ fn split(text: &str) -> Result<Vec<Piece>, TemplateError> {
     while let Some(open) = text[at..].find("{{").map(|found| at + found) {
         let inner = &text[open + 2..];
         let trims_before = inner.starts_with("- ");
-        let mut before = &text[at..open];
-        before = if trim { before.trim_start() } else { before };
-        before = if trims_before { before.trim_end() } else { before };
-        pieces.push(Piece::Text(unescaped(before)));
+        // What `\t` and `\n` stand for is white space as well.
+        let before = unescaped(&text[at..open]);
+        let before = if trim { before.trim_start() } else { &before };
+        pieces.push(Piece::Text(if trims_before { before.trim_end() } else { before }.to_owned()));
         let begins = open + if trims_before { 4 } else { 2 };
         let comment = text[begins..].trim_start();
         if comment.starts_with("/*") {
@@ -182,8 +182,8 @@ fn split(text: &str) -> Result<Vec<Piece>, TemplateError> {
         }
         pieces.push(Piece::Action(Action { tokens, span: open..at }));
     }
-    let rest = &text[at..];
-    pieces.push(Piece::Text(unescaped(if trim { rest.trim_start() } else { rest })));
+    let rest = unescaped(&text[at..]);
+    pieces.push(Piece::Text(if trim { rest.trim_start() } else { &rest }.to_owned()));
     Ok(pieces)
 }
 
