@@ -1,7 +1,5 @@
 //! `--format` by docker compose's rules, with what is wrong about it told by its place.
 
-use std::fmt::Write as _;
-
 use clap::ValueEnum;
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::source::{Sources, Span};
@@ -87,9 +85,7 @@ fn in_unit(bytes: u64, base: f64, units: &[&str], digits: usize) -> String {
     if text.contains('.') {
         text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
     }
-    // Writing to a text can't fail.
-    let _ = write!(text, "{}", units[unit]);
-    text
+    text + units[unit]
 }
 
 #[cfg(test)]
