@@ -240,7 +240,7 @@ impl Arguments {
     fn abort(&self) -> Option<Abort> {
         let stays = !self.attach.is_empty()
             || self.attach_dependencies
-            || !self.no_attach.is_empty() && !(self.detach || self.wait || self.no_start || self.watch);
+            || !(self.no_attach.is_empty() || self.detach || self.wait || self.no_start || self.watch);
         let on = match (self.abort_on_container_failure, self.abort_on_container_exit) {
             (true, _) => On::Failure,
             (_, true) => On::Exit,
