@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use crate::address::ApiVersion;
 use crate::digest::sha256;
 use crate::trouble::{is_missing, trouble, went_away};
-use crate::{ask, codes, credentials, observe};
+use crate::{ask, codes, credentials, hook, observe};
 
 /// Carries out calls, as many at once as the Engine can stand.
 #[derive(Debug)]
@@ -88,6 +88,9 @@ impl Calls {
             }
             Call::CopyFiles { container, files } => self.copy(container, files).await,
             Call::StartContainer { container } => self.start(container).await,
+            Call::RunHook { container, name, hook } => {
+                hook::run(docker, container, name, hook, context).await
+            }
             // The engine itself waits: it has the events.
             Call::AwaitContainer { container } => {
                 let message = format!("waiting for {container} is no call");
@@ -293,7 +296,7 @@ async fn follow(
     Ok(())
 }
 
-fn structure<T: DeserializeOwned>(body: &Json) -> Result<T, EngineError> {
+pub(crate) fn structure<T: DeserializeOwned>(body: &Json) -> Result<T, EngineError> {
     T::deserialize(body).map_err(|error| {
         let message = "what the Compose file says does not fit the Engine's API".to_owned();
         EngineError::new(codes::REFUSED, ExitCode::Usage, message)

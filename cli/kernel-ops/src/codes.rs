@@ -45,6 +45,8 @@ codes! {
     COPY = "K-OPS-016";
     /// What is to be watched can't be, or a change could not be carried out.
     WATCH = "K-OPS-017";
+    /// Nobody agreed to what can't be taken back.
+    NOT_AGREED = "K-OPS-018";
     /// Static programs can't be linked on this machine.
     IMAGE_NO_STATIC_BUILD = "K-IMAGE-001";
     /// Building the programs of images failed.

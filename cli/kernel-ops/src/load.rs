@@ -61,7 +61,7 @@ pub trait Generated: Send + Sync {
 }
 
 /// A loaded project and where it came from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Platform {
     /// Where it stands. A project outside of any workspace has its own folder for one.
     pub workspace: Workspace,

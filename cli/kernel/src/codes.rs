@@ -24,3 +24,5 @@ pub const PLACEHOLDERS_STAY: Code = Code("K-CLI-009");
 pub const SANDBOX_OPTION: Code = Code("K-CLI-010");
 /// A program that a command was to become can't be run.
 pub const PROGRAM: Code = Code("K-CLI-011");
+/// What stands behind `--format` can't be understood.
+pub const BAD_FORMAT: Code = Code("K-CLI-012");

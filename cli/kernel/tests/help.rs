@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use common::run;
 
-const COMMANDS: [&str; 45] = [
+const COMMANDS: [&str; 51] = [
     "up",
     "down",
     "ps",
@@ -32,6 +32,12 @@ const COMMANDS: [&str; 45] = [
     "pause",
     "unpause",
     "wait",
+    "create",
+    "rm",
+    "export",
+    "commit",
+    "volumes",
+    "version",
     "ls",
     "smoke",
     "setup",

@@ -92,6 +92,12 @@ impl Stack {
 }
 
 impl Listed {
+    /// Its labels.
+    #[must_use]
+    pub const fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
     /// What `docker compose ps --format json` prints of it, with ids, commands and mounts in `full` or shortened.
     #[must_use]
     pub fn compose_form(&self, full: bool) -> serde_json::Value {

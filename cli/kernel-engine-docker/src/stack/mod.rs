@@ -4,11 +4,13 @@
 mod containers;
 mod copy;
 mod events;
+mod keep;
 mod list;
 mod process;
 mod projects;
 mod signal;
 mod usage;
+mod volumes;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,11 +29,13 @@ use crate::{ask, labels};
 pub use containers::Listed;
 pub use copy::Found;
 pub use events::{StackEvent, Window};
+pub use keep::CommitSettings;
 pub use list::{ImageUse, Processes};
 pub use process::{AttachSettings, ExecSettings, Output, Session};
 pub use projects::{ProjectSummary, projects};
 pub use signal::Ended;
 pub use usage::Usage;
+pub use volumes::ListedVolume;
 
 /// A service has no container that the command could be about.
 pub const NO_CONTAINER: Code = Code("K-STACK-001");

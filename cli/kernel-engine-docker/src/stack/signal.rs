@@ -38,14 +38,22 @@ impl Stack {
     pub async fn kill(&self, services: &[String], signal: &str) -> Result<Vec<Member>, EngineError> {
         let members = self.members(services, Which::Running).await?;
         let told = stream::iter(members).map(|member| async move {
-            let options = KillContainerOptionsBuilder::new().signal(signal).build();
-            match self.docker.kill_container(&member.id, Some(options)).await {
-                // It ended between the look and the signal: nobody is left who could be told.
-                Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(member),
-                Err(error) => Err(trouble(&format!("sending {signal} to `{}`", member.name), error)),
-            }
+            self.signal(&member, signal).await?;
+            Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
+    }
+
+    /// Sends a signal to one container. When it has ended, nobody is left who could be told, and that is fine.
+    ///
+    /// # Errors
+    /// When the Engine refuses.
+    pub async fn signal(&self, member: &Member, signal: &str) -> Result<(), EngineError> {
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        match self.docker.kill_container(&member.id, Some(options)).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(trouble(&format!("sending {signal} to `{}`", member.name), error)),
+        }
     }
 
     /// Freezes the running containers of these services; of all without names. Those that are frozen stay so. Gives
