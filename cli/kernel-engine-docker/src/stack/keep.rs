@@ -53,7 +53,7 @@ impl Stack {
             options = options.changes(&changes);
         }
         let made = self.docker.commit_container(options.build(), ContainerConfig::default()).await;
-        Ok(made.map_err(|error| trouble(&format!("making an image of `{}` failed", member.name), error))?.id)
+        Ok(made.map_err(|error| trouble(&format!("making an image of `{}`", member.name), error))?.id)
     }
 
     /// The files of a container as a tar archive.
@@ -85,7 +85,7 @@ impl Stack {
             let options = RemoveContainerOptionsBuilder::new().v(volumes).build();
             match self.docker.remove_container(&member.id, Some(options)).await {
                 Err(error) if !is_missing(&error) => {
-                    Err(trouble(&format!("removing the container `{}` failed", member.name), error))
+                    Err(trouble(&format!("removing the container `{}`", member.name), error))
                 }
                 _ => Ok(()),
             }
