@@ -520,7 +520,8 @@ fn formats_are_docker_composes(stack: &Stack) {
         "{{- .Service -}}   {{/* nothing */}} .",
     ];
     let lines = lines.join(r"\n");
-    let table = r#"table {{.ID}}\t{{.Label "com.docker.compose.container-number"}}\t{{upper .Name}} {{.Mounts}}"#;
+    let table =
+        r#"table {{.ID}}\t{{.Label "com.docker.compose.container-number"}}\t{{upper .Name}} {{.Command}}"#;
     for words in [
         &["ps", "-a", "--format", &lines][..],
         &["ps", "-a", "--format", table],

@@ -99,7 +99,9 @@ mod tests {
             words.map(|word| word.trim_end_matches(',').to_owned()).collect::<Vec<_>>()
         };
         // Further in stands what is said about them.
-        let begins = |line: &&str| line.trim_start().starts_with('-') && matches!(line.len() - line.trim_start().len(), 2..=6);
+        let begins = |line: &&str| {
+            line.trim_start().starts_with('-') && matches!(line.len() - line.trim_start().len(), 2..=6)
+        };
         let lines = help.lines().filter(begins);
         lines.map(names).filter(|names| names.iter().any(|name| name.starts_with("--"))).collect()
     }

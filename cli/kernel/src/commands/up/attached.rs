@@ -115,8 +115,8 @@ impl<'a> Attached<'a> {
         work: Work<'a>,
     ) -> Result<Self, Failure> {
         if work.host.engine().name() != "docker" {
-            let message = "services are processes here, and `--attach`, `--abort-on-container-exit` and the like are \
-                           about containers";
+            let message = "services are processes here, and `--abort-on-container-exit` and the like wait for \
+                           containers";
             let help = "say `--engine docker`";
             let problem = problem(codes::ENGINE_UNAVAILABLE, message, help);
             return Err(Failure::new(ExitCode::Prerequisite, problem));
