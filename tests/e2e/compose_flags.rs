@@ -46,6 +46,18 @@ services:
     depends_on: {server: {condition: service_started}, job: {condition: service_completed_successfully}}
 "#;
 
+/// One that never becomes ready, and one that waits for it.
+const STARTING: &str = r#"
+x-base: &base
+  image: ${KERNEL_REGISTRY:-}valkey/valkey:${VALKEY_VERSION:?}
+  entrypoint: [sleep, infinity]
+  stop_signal: SIGKILL
+services:
+  earlier: {<<: *base, healthcheck: {disable: true}}
+  slow: {<<: *base, healthcheck: {test: [CMD, "false"], start_period: 10m}}
+  waits: {<<: *base, healthcheck: {disable: true}, depends_on: {slow: {condition: service_healthy}}}
+"#;
+
 /// Images of this project alone.
 const BUILT: &str = r#"
 x-build: &build
@@ -218,10 +230,101 @@ fn containers_are_made_and_not_started() {
     );
     let (plan, _) = stack.kernel(&["up", "--no-start", "--dry-run"]);
     assert!(plan.contains("nothing to do"), "{plan}");
+    // `create` is the same by another name, and `rm` takes it back.
+    stack.kernel(&["rm", "--force"]);
+    assert!(stack.states().is_empty(), "{:?}", stack.states());
+    stack.kernel(&["create", "--quiet-pull", "--yes"]);
+    assert_eq!(stack.states(), ["db created", "other created", "web created"]);
+    let told = stack.refusal(&["rm", "other"]);
+    assert!(told.contains("K-OPS-018") && told.contains("-other-1"), "{told}");
     let before = stack.id("web");
     stack.kernel(&["up", "web"]);
+    stack.kernel(&["rm", "-f"]);
+    assert_eq!(stack.states(), ["db running", "web running"]);
+    stack.kernel(&["rm", "-fsv", "db"]);
+    assert_eq!(stack.states(), ["web running"]);
+    stack.kernel(&["up"]);
+    assert_eq!(stack.id("web"), before);
+    stack.kernel(&["stop", "other"]);
+    stack.kernel(&["rm", "-f"]);
+    stack.kernel(&["create"]);
     assert_eq!(stack.states(), ["db running", "other created", "web running"]);
     assert_eq!(stack.id("web"), before);
+}
+
+#[test]
+fn what_a_container_became_is_kept() {
+    let Some(stack) = Stack::new("what_a_container_became_is_kept", "keep", THREE) else { return };
+    stack.kernel(&["up", "other"]);
+    stack.kernel(&["exec", "other", "sh", "-c", "echo new > /kept"]);
+    let archive = stack.folder.path().join("other.tar");
+    stack.kernel(&["export", "other", "-o", archive.to_str().unwrap()]);
+    let read = |arguments: &[&str]| {
+        let output = Command::new("tar").arg("-xOf").arg(&archive).args(arguments).output().unwrap();
+        text(&output.stdout)
+    };
+    assert_eq!(read(&["kept"]), "new\n");
+    if let Some(output) = stack.compose(&["export", "other", "-o", archive.to_str().unwrap()]) {
+        assert!(output.status.success(), "{}", describe(&output));
+        assert_eq!(read(&["kept"]), "new\n", "docker compose gives the same");
+    }
+    let name = format!("{}-kept", stack.name);
+    let words =
+        ["commit", "-m", "with a file", "-a", "somebody", "-c", "ENV A=b", "-c", "LABEL c=d", "other"];
+    let (id, _) = stack.kernel(&[&words[..], &[&format!("{name}:1")]].concat());
+    let image: Value = serde_json::from_str(&engine("GET", &format!("images/{name}:1/json"))).unwrap();
+    assert_eq!(image["Id"], id.trim());
+    assert_eq!((&image["Comment"], &image["Author"]), (&"with a file".into(), &"somebody".into()));
+    assert_eq!(image["Config"]["Labels"]["c"], "d");
+    assert!(image["Config"]["Env"].as_array().unwrap().contains(&"A=b".into()), "{image}");
+    engine("DELETE", &format!("images/{name}:1"));
+    let told = stack.refusal(&["export", "db"]);
+    assert!(told.contains("K-STACK-001"), "{told}");
+}
+
+#[test]
+fn up_stays_and_shows_who_is_asked_for() {
+    let Some(stack) = Stack::new("up_stays_and_shows_who_is_asked_for", "hear", ENDING) else { return };
+    let heard = |flags: &[&str]| {
+        let mut command = stack.command(&[&["up", "--timeout", "0"], flags].concat());
+        let output = command.env("CODE", "0").output().unwrap();
+        let said = text(&output.stdout);
+        (said.contains("tests done"), said.contains("job done"), said)
+    };
+    // All of these end by themselves.
+    let (tests, job, said) = heard(&["--attach", "tests", "--no-log-prefix", "job", "tests", "--no-deps"]);
+    assert_eq!((tests, job), (true, false), "{said}");
+    assert!(said.lines().any(|line| line == "tests done"), "{said}");
+    let (tests, job, said) = heard(&["--abort-on-container-exit", "--no-attach", "job", "--timestamps"]);
+    assert_eq!((tests, job), (true, false), "{said}");
+    let line = said.lines().find(|line| line.contains("tests done")).unwrap();
+    assert!(line.contains("tests ") && line.starts_with("20") && line.contains('T'), "{line}");
+    let (tests, job, said) = heard(&["--exit-code-from", "tests", "tests"]);
+    assert_eq!((tests, job), (true, false), "{said}");
+    let (tests, job, said) = heard(&["--exit-code-from", "tests", "--attach-dependencies", "tests"]);
+    assert_eq!((tests, job), (true, true), "{said}");
+    let told = stack.refusal(&["up", "--attach", "tset"]);
+    assert!(told.contains("did you mean `tests`?"), "{told}");
+    let told = stack.refusal(&["up", "--menu"]);
+    assert!(told.contains("K-CLI-002") && told.contains("kernel logs -f"), "{told}");
+    assert_eq!(stack.output(&["up", "--detach", "--attach", "tests"]).status.code(), Some(2));
+
+    // Nothing but an interruption ends this.
+    let mut command = stack.command(&["up", "--attach", "tests", "--timeout", "0"]);
+    let mut up = command.env("CODE", "1").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(up.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("tests done")));
+    eventually("the tests have ended", || stack.states()[2] == "tests exited");
+    assert!(up.try_wait().unwrap().is_none());
+    kill_process(Pid::from_child(&up), Signal::INT).unwrap();
+    assert_eq!(up.wait().unwrap().code(), Some(130));
+    assert_eq!(stack.states(), ["job exited", "server exited", "tests exited"]);
+    // What is accepted and changes nothing here.
+    stack.kernel(&["up", "--menu=false", "--yes", "--no-color", "--quiet-pull", "--quiet-build", "server"]);
+    stack.kernel(&["scale", "--no-deps", "server=2"]);
+    stack.kernel(&["kill", "--remove-orphans"]);
+    let (answer, _) = stack.kernel(&["version", "--short"]);
+    assert_eq!(answer.trim(), env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
@@ -319,6 +422,21 @@ fn without_a_failure_it_goes_on_until_somebody_interrupts() {
     kill_process(Pid::from_child(&up), Signal::INT).unwrap();
     assert_eq!(up.wait().unwrap().code(), Some(130));
     assert_eq!(stack.states(), ["job exited", "server exited", "tests exited"]);
+}
+
+#[test]
+fn interrupted_while_it_starts_it_ends_what_it_started() {
+    let test = "interrupted_while_it_starts_it_ends_what_it_started";
+    let Some(stack) = Stack::new(test, "interrupt", STARTING) else { return };
+    stack.kernel(&["up", "earlier"]);
+    let mut command = stack.command(&["up", "--abort-on-container-failure"]);
+    let up = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("one is started", || stack.states() == ["earlier running", "slow running", "waits created"]);
+    kill_process(Pid::from_child(&up), Signal::INT).unwrap();
+    let output = up.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", describe(&output));
+    assert!(text(&output.stderr).contains("everything that `up` started was ended"), "{}", describe(&output));
+    assert_eq!(stack.states(), ["earlier running", "slow exited", "waits created"]);
 }
 
 #[test]

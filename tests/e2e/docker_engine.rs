@@ -3,6 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![cfg(target_os = "linux")]
 
+#[path = "docker_engine/podman.rs"]
+mod podman;
+#[path = "docker_engine/private_engine.rs"]
+mod private_engine;
+#[path = "../../cli/kernel-engine-docker/tests/support/proxy.rs"]
+#[allow(dead_code, reason = "the engine's own tests use the rest of it")]
+mod proxy;
+#[path = "docker_engine/restart.rs"]
+mod restart;
+#[path = "docker_engine/ssh.rs"]
+mod ssh;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -25,6 +37,11 @@ services:
 volumes: { data: }
 "#;
 
+/// Straight to the terminal: what a test that passes prints is shown to nobody.
+fn left_out(test: &str, why: &str) {
+    let _nobody_listens = std::io::stderr().write_all(format!("left out: {test}: {why}\n").as_bytes());
+}
+
 /// A project in a folder of its own, gone when the test ends.
 struct Stack {
     folder: tempfile::TempDir,
@@ -35,9 +52,7 @@ impl Stack {
     /// `None`, and told, when there is no Engine.
     fn new(test: &str, label: &str) -> Option<Self> {
         if std::env::var_os("DOCKER_HOST").is_none() {
-            // Straight to the terminal: what a test that passes prints is shown to nobody.
-            let text = format!("left out: {test}: DOCKER_HOST is not set\n");
-            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+            left_out(test, "DOCKER_HOST is not set");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -46,6 +61,10 @@ impl Stack {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../versions.env").canonicalize().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_kernel"));
         command
@@ -55,7 +74,7 @@ impl Stack {
             .args(["--progress", "plain", "--project-name", &self.name, "--env-file"])
             .arg(pins)
             .args(arguments);
-        command.output().unwrap()
+        command
     }
 
     fn kernel(&self, arguments: &[&str]) -> (String, String) {

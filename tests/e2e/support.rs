@@ -125,23 +125,7 @@ impl Platform {
 
     /// Processes that carry this platform's mark: their ids and command lines.
     pub fn processes(&self) -> Vec<(i32, String)> {
-        let marker = format!(".kernel/{}", self.name);
-        let entries = std::fs::read_dir("/proc").expect("this test needs Linux");
-        let mut found = Vec::new();
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
-            let environment = std::fs::read(path.join("environ")).unwrap_or_default();
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-                continue;
-            };
-            let text =
-                String::from_utf8_lossy(&environment).into_owned() + &String::from_utf8_lossy(&command);
-            if text.contains(&marker) {
-                found.push((id, String::from_utf8_lossy(&command).replace('\0', " ")));
-            }
-        }
-        found
+        processes_of(&self.name)
     }
 
     /// The supervisor, when it runs.
@@ -193,6 +177,26 @@ impl Tenant<'_> {
     pub async fn post(&self, path: &str, body: Value, status: StatusCode) -> Value {
         answer(self.request(Method::POST, path).json(&body), status).await
     }
+}
+
+/// Processes that carry a project's mark: their ids and command lines.
+pub fn processes_of(project: &str) -> Vec<(i32, String)> {
+    let marker = format!(".kernel/{project}");
+    let entries = std::fs::read_dir("/proc").expect("this test needs Linux");
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&environment).into_owned() + &String::from_utf8_lossy(&command);
+        if text.contains(&marker) {
+            found.push((id, String::from_utf8_lossy(&command).replace('\0', " ")));
+        }
+    }
+    found
 }
 
 /// Sends and requires a status; gives the JSON body, null when there is none.

@@ -10,7 +10,7 @@ mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel_core::secret::Secret;
+use kernel_core::secret::{Secret, Value};
 use kernel_core::source::Span;
 
 pub use service::{
@@ -21,7 +21,7 @@ pub use value::Variable;
 
 pub(crate) use decode::{decode, restart};
 
-use crate::tree::Node;
+use crate::tree::{self, Mapping, Node, Scalar};
 
 /// A loaded, checked Compose project, cut to its active profiles.
 #[derive(Clone, Debug)]
@@ -74,6 +74,28 @@ impl Project {
         active.chain(self.hidden.values().flatten().cloned()).collect()
     }
 
+    /// Gives a service variables that another program told, in place of those of the same name. They are secrets: what shows
+    /// the project shows their names in their place.
+    pub fn add_variables(&mut self, service: &str, variables: &BTreeMap<String, String>) {
+        let Some(typed) = self.services.get_mut(service) else { return };
+        let Some(node) = mapping(&mut self.model).and_then(|top| top.get_mut("services")) else { return };
+        let Some(node) = mapping(node).and_then(|services| services.get_mut(service)) else { return };
+        let span = node.span;
+        let Some(attributes) = mapping(node) else { return };
+        if attributes.get("environment").is_none_or(Node::is_null) {
+            attributes.set("environment", span, Node::new(tree::Value::Mapping(Mapping::default()), span));
+        }
+        let Some(environment) = attributes.get_mut("environment").and_then(mapping) else { return };
+        for (name, value) in variables {
+            let scalar = Scalar::with_secret(value.clone(), &format!("${{{name}}}"));
+            environment.set(name, span, Node::new(tree::Value::Scalar(scalar), span));
+            typed.environment.retain(|variable| variable.name != *name);
+            let value = Value::Secret(Secret::new(value.clone()));
+            typed.environment.push(Variable { name: name.clone(), value, span });
+        }
+        typed.environment.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+
     /// The models that an active service uses, as they are to be had: their `model`, by the order of their keys.
     #[must_use]
     pub fn models(&self) -> Vec<String> {
@@ -111,6 +133,10 @@ impl Project {
         }
         order
     }
+}
+
+fn mapping(node: &mut Node) -> Option<&mut Mapping> {
+    if let tree::Value::Mapping(mapping) = &mut node.value { Some(mapping) } else { None }
 }
 
 /// A network, volume, secret or config at the top level.

@@ -114,3 +114,10 @@ proptest! {
         bodies::loader(&parts.join("\0"));
     }
 }
+
+/// What `cargo fuzz` found, and what was in it.
+#[test]
+fn found_before() {
+    // A key with a colon and a dollar sign, which is doubled each time it is printed.
+    bodies::yaml("services: {web: {image: web}}\nx-top: {\"a: b c$$d\": 1}\n");
+}

@@ -129,6 +129,39 @@ pub struct DesiredContainer {
     pub stop_grace: Option<Duration>,
     /// Services that it is started again with.
     pub follows: BTreeSet<ServiceName>,
+    /// What is run in it once it was started, one after the other.
+    pub post_start: Vec<Hook>,
+    /// What is run in it before it is stopped, one after the other.
+    pub pre_stop: Vec<Hook>,
+}
+
+/// A program that is run in a container beside what runs there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hook {
+    /// When.
+    pub moment: Moment,
+    /// The body of the call that makes it ready to run.
+    pub body: Body,
+}
+
+/// When a hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    /// After the container was started. Whoever needs it waits for that.
+    PostStart,
+    /// Before the container is stopped; not when it ends by itself.
+    PreStop,
+}
+
+impl fmt::Display for Moment {
+    /// By its name in Compose files.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PostStart => "post_start",
+            Self::PreStop => "pre_stop",
+        })
+    }
 }
 
 impl DesiredContainer {
@@ -266,6 +299,15 @@ pub enum Call {
         /// Its name or id.
         container: String,
     },
+    /// Runs a hook in a container to its end.
+    RunHook {
+        /// Its name or id.
+        container: String,
+        /// What people know it by.
+        name: String,
+        /// The hook.
+        hook: Hook,
+    },
     /// Waits until a container does what it is for: its own check passes; without one, it runs.
     AwaitContainer {
         /// Its name or id.
@@ -338,6 +380,7 @@ impl Call {
             Self::ConnectNetwork { .. } => "connect",
             Self::CopyFiles { .. } => "copy",
             Self::StartContainer { .. } => "start",
+            Self::RunHook { .. } => "run",
             Self::AwaitContainer { .. } => "await",
             Self::UnpauseContainer { .. } => "unpause",
             Self::StopContainer { .. } => "stop",
@@ -358,6 +401,7 @@ impl Call {
             Self::ConnectNetwork { .. } => "connected",
             Self::CopyFiles { .. } => "files are in it",
             Self::StartContainer { .. } | Self::UnpauseContainer { .. } => "started",
+            Self::RunHook { .. } => "hook has run",
             Self::AwaitContainer { .. } => "ready",
             Self::StopContainer { .. } => "stopped",
             Self::RenameContainer { .. } => "renamed",
@@ -375,6 +419,7 @@ impl fmt::Display for Call {
                 let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
                 write!(f, "{verb} {} into {container}", paths.join(" "))
             }
+            Self::RunHook { name, hook, .. } => write!(f, "{verb} {} hook in {name}", hook.moment),
             Self::StartContainer { container }
             | Self::AwaitContainer { container }
             | Self::UnpauseContainer { container } => {

@@ -9,6 +9,7 @@ mod containers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::container::Hook;
 use crate::name::ServiceName;
 use crate::plan::{Action, Cause, Plan, Start, Step, StepId, Subject};
 use crate::unit::{
@@ -44,6 +45,8 @@ pub struct PlanOptions {
     pub rolling: bool,
     /// How long each kind of step may take.
     pub deadlines: Deadlines,
+    /// What is run in containers before they are stopped, by service.
+    pub pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
     /// The time between asking a unit to end and ending it, in place of its own: `--timeout`.
     pub grace: Option<Duration>,
 }
@@ -87,6 +90,7 @@ impl Default for PlanOptions {
             only: None,
             rolling: false,
             deadlines: Deadlines::default(),
+            pre_stop: BTreeMap::new(),
             grace: None,
         }
     }
@@ -99,6 +103,8 @@ pub struct Deadlines {
     pub build: Duration,
     /// From the decision to start a process until it runs.
     pub start: Duration,
+    /// A hook, from its start to its end.
+    pub hook: Duration,
     /// From running to the condition: `--wait-timeout`.
     pub condition: Duration,
     /// Beyond the grace period of a unit.
@@ -112,6 +118,7 @@ impl Default for Deadlines {
         Self {
             build: Duration::from_secs(60 * 60),
             start: Duration::from_secs(10),
+            hook: Duration::from_secs(60 * 60),
             condition: Duration::from_secs(120),
             stop: Duration::from_secs(10),
             remove: Duration::from_secs(10),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use kernel_core::container::{
     Body, Call, ContainerState, DesiredContainer, DesiredNetwork, DesiredVolume, Endpoint, FoundContainer,
-    FoundImage, FoundMount, FoundNetwork, FoundVolume, HASH_LABEL, NUMBER_LABEL, Pull, World, id_of,
+    FoundImage, FoundMount, FoundNetwork, FoundVolume, HASH_LABEL, Hook, Moment, NUMBER_LABEL, Pull, World,
+    id_of,
 };
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::plan::{Action, Plan, Step};
@@ -49,6 +50,8 @@ fn service(text: &str, version: u32, needs: &[(&str, Condition)]) -> DesiredItem
         restarts: false,
         stop_grace: None,
         follows: BTreeSet::new(),
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
     };
     let dependency = |(on, condition): &(&str, Condition)| Dependency {
         name: name(on),
@@ -168,6 +171,9 @@ impl Playground {
                 let found = self.find(container);
                 assert!(!found.state.is_alive(), "{step}");
                 found.state = ContainerState::Ready;
+            }
+            Call::RunHook { container, .. } => {
+                assert_eq!(self.find(container).state, ContainerState::Ready, "{step}");
             }
             Call::AwaitContainer { container } => {
                 assert_eq!(self.find(container).state, ContainerState::Ready, "{step}");
@@ -522,6 +528,48 @@ fn creating_waits_for_nobody_and_starting_for_health() {
     [3,5] -> #6 service web: start container p-web-1, not found
     [6] -> #7 service web: wait until healthy, started
     ");
+}
+
+#[test]
+fn hooks_run_after_a_start_and_before_a_stop() {
+    let hook = |moment, word: &str| Hook { moment, body: body(json!({ "Cmd": [word] })) };
+    let mut db = service("db", 1, &[]);
+    container(&mut db).post_start = vec![hook(Moment::PostStart, "seed"), hook(Moment::PostStart, "index")];
+    let desired = project(vec![service("web", 1, &[("db", Condition::Started)]), db], "1");
+    let mut playground = Playground::new();
+    let first = playground.plan(&desired, &PlanOptions::default());
+    insta::assert_snapshot!(first, @r"
+    [] -> #1 network p_default: create, not found
+    [1] -> #2 service db: create container p-db-1, not found
+    [1] -> #3 service web: create container p-web-1, not found
+    [2] -> #4 service db: start container p-db-1, not found
+    [4] -> #5 service db: run post_start hook in p-db-1, not found
+    [5] -> #6 service db: run post_start hook in p-db-1, not found
+    [6] -> #7 service db: wait until healthy, started
+    [3,6] -> #8 service web: start container p-web-1, not found
+    [8] -> #9 service web: wait until healthy, started
+    ");
+    playground.carry_out(&first);
+    assert!(
+        playground.plan(&desired, &PlanOptions::default()).is_empty(),
+        "hooks are no reason for anything"
+    );
+
+    let pre_stop = BTreeMap::from([(name("db"), vec![hook(Moment::PreStop, "flush")])]);
+    let options = PlanOptions { pre_stop, ..PlanOptions::default() };
+    let nothing = Desired::nothing(ProjectName::new("p").unwrap());
+    let down = playground.plan(&nothing, &options);
+    let text = down.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(text.matches("hook").count(), 1, "{text}");
+    assert!(lines[0].starts_with("[] -> #1 service db: run pre_stop hook in p-db-1"), "{text}");
+    assert!(lines[1].starts_with("[1] -> #2 service db: stop container p-db-1"), "{text}");
+    // What does not run is told nothing.
+    playground.find("p-db-1").state = ContainerState::Paused;
+    assert!(!playground.plan(&nothing, &options).to_string().contains("hook"));
+    playground.find("p-db-1").state = ContainerState::Ready;
+    playground.carry_out(&down);
+    assert!(playground.world.containers.is_empty());
 }
 
 #[test]

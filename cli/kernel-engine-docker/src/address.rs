@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use http::Uri;
@@ -11,6 +12,7 @@ use serde_json::Value as Json;
 
 use crate::codes;
 use crate::digest::sha256;
+use crate::ssh::{Destination, Tunnel};
 
 /// Where an Engine listens when nothing says where.
 const USUAL: &str = "unix:///var/run/docker.sock";
@@ -43,6 +45,8 @@ impl fmt::Display for ApiVersion {
 pub struct Address {
     host: String,
     tls: Option<Tls>,
+    /// When it is reached by ssh.
+    ssh: Option<Destination>,
     /// What said so, a few words.
     source: String,
     /// The version of the API that `DOCKER_API_VERSION` asks for. Without it, one is agreed on.
@@ -127,16 +131,21 @@ impl Address {
         let scheme = host.split("://").next().unwrap_or_default();
         match scheme {
             "unix" | "tcp" | "http" | "https" if host.contains("://") => {
-                Ok(Self { host, tls, source, api: None })
+                Ok(Self { host, tls, ssh: None, source, api: None })
             }
-            "ssh" => Err(refusal(format!("{source} says `{host}`: an Engine over ssh is not implemented"))
-                .help(
-                    "forward its socket: `ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock HOST`, and \
-                 DOCKER_HOST=unix:///tmp/engine.sock",
-                )),
+            "ssh" => match Destination::parse(&host) {
+                Ok(destination) => Ok(Self { host, tls: None, ssh: Some(destination), source, api: None }),
+                Err(why) => Err(refusal(format!("{source} says `{host}`, which is no address of an Engine: {why}"))
+                    .help("give it as `ssh://user@host`, `ssh://user@host:port` or `ssh://user@host/path/to/docker.sock`")),
+            },
             _ => Err(refusal(format!("{source} says `{host}`, which is no address of an Engine"))
-                .help("give it as `unix:///path/to/docker.sock` or `tcp://host:port`")),
+                .help("give it as `unix:///path/to/docker.sock`, `tcp://host:port` or `ssh://user@host`")),
         }
+    }
+
+    /// Whether a login has to come before each first word.
+    pub(crate) const fn is_remote(&self) -> bool {
+        self.ssh.is_some()
     }
 
     /// A client that speaks a version of the API which both sides know, and that version: the newest, or the one that
@@ -145,14 +154,19 @@ impl Address {
     /// # Errors
     /// When no Engine answers, or it does not speak such a version.
     pub(crate) async fn connect(&self, limit: u64) -> Result<(Docker, ApiVersion), EngineError> {
-        let docker = self.client(limit)?;
+        let (docker, tunnel) = self.client(limit).await?;
         let answer = docker.version().await.map_err(|error| unreachable(self, error))?;
         let spoken = |text: Option<String>| text.as_deref().and_then(ApiVersion::parse);
         let newest = spoken(answer.api_version).unwrap_or(ApiVersion(0, 0));
         let oldest = spoken(answer.min_api_version).unwrap_or(newest).max(OLDEST);
         let api = self.api.unwrap_or_else(|| newest.min(NEWEST));
         if (oldest..=newest).contains(&api) {
-            return Ok((docker.with_request_modifier(move |request| versioned(request, api)), api));
+            let docker = docker.with_request_modifier(move |request| {
+                // The way there is open as long as somebody has a client.
+                let _held: &Option<Arc<Tunnel>> = &tunnel;
+                versioned(request, api)
+            });
+            return Ok((docker, api));
         }
         let refused = match self.api {
             Some(asked) if newest >= OLDEST => refusal(format!(
@@ -171,11 +185,20 @@ impl Address {
         Err(refused)
     }
 
-    /// A client that gives each request at most `limit` seconds until it is answered. Asks nothing yet.
+    /// A client that gives each request at most `limit` seconds until it is answered, and the way to its Engine, which has to be
+    /// held as long. Asks nothing yet.
     ///
     /// # Errors
-    /// When there is no such socket, or certificates can't be read.
-    pub(crate) fn client(&self, limit: u64) -> Result<Docker, EngineError> {
+    /// When there is no such socket, certificates can't be read, or ssh does not get there.
+    pub(crate) async fn client(&self, limit: u64) -> Result<(Docker, Option<Arc<Tunnel>>), EngineError> {
+        let Some(destination) = &self.ssh else { return Ok((self.direct(limit)?, None)) };
+        let tunnel = Tunnel::to(destination).await?;
+        let socket = tunnel.socket().display().to_string();
+        let client = Docker::connect_with_unix(&socket, limit, API_DEFAULT_VERSION);
+        Ok((client.map_err(|error| unreachable(self, error))?, Some(tunnel)))
+    }
+
+    fn direct(&self, limit: u64) -> Result<Docker, EngineError> {
         let unreachable = |error| unreachable(self, error);
         if self.host.starts_with("unix://") {
             return Docker::connect_with_unix(&self.host, limit, API_DEFAULT_VERSION).map_err(unreachable);
@@ -226,7 +249,13 @@ pub(crate) fn unreachable(address: &Address, error: bollard::errors::Error) -> E
     let message = format!("no Docker Engine answers at `{address}` ({})", address.source);
     EngineError::new(codes::UNREACHABLE, ExitCode::Prerequisite, message)
         .because(error)
-        .help("start Docker, or set DOCKER_HOST to where it listens")
+        .help(match &address.ssh {
+            None => "start Docker, or set DOCKER_HOST to where it listens",
+            Some(_) => {
+                "start Docker there; its socket is named as in `ssh://user@host/run/docker.sock`, and the user has to be \
+                 allowed to use it"
+            }
+        })
 }
 
 fn current_context(configuration: &Path) -> Result<Option<String>, EngineError> {
@@ -289,13 +318,16 @@ mod tests {
         std::fs::write(meta.join("meta.json"), context).unwrap();
         assert_eq!(find(&[("HOME", home)]).unwrap().to_string(), "tcp://far:2375");
         assert_eq!(find(&[("HOME", home), ("DOCKER_CONTEXT", "default")]).unwrap().to_string(), USUAL);
+        std::fs::write(meta.join("meta.json"), context.replace("tcp://far:2375", "ssh://me@far")).unwrap();
+        let by_ssh = find(&[("HOME", home)]).unwrap();
+        assert_eq!(by_ssh.ssh, Some(Destination::parse("ssh://me@far").unwrap()));
         let missing = find(&[("HOME", home), ("DOCKER_CONTEXT", "near")]).unwrap_err();
         assert!(missing.to_string().contains("`near`"), "{missing}");
     }
 
     #[test]
-    fn what_is_not_implemented_is_refused_by_name() {
-        for host in ["ssh://me@far", "npipe:////./pipe/docker", "far:2375"] {
+    fn what_is_no_address_or_not_implemented_is_refused_by_name() {
+        for host in ["ssh://me:secret@far", "ssh://-option", "npipe:////./pipe/docker", "far:2375"] {
             let error = find(&[("DOCKER_HOST", host)]).unwrap_err();
             assert!(error.to_string().contains(host) && error.help.is_some(), "{error}");
             assert_eq!(error.code, codes::ENDPOINT);

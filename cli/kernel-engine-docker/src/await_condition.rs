@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::exec::StartExecResults;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, ExecConfig, HealthStatusEnum};
-use bollard::query_parameters::InspectContainerOptions;
 use futures::StreamExt;
 use futures::future::try_join_all;
 use kernel_core::event::Event;
@@ -23,8 +22,8 @@ use tokio::sync::{Semaphore, broadcast};
 use crate::memory::Memory;
 use crate::observe::{self, CRASHES, moments};
 use crate::trouble::{is_missing, trouble};
-use crate::watch::{Happened, Watch};
-use crate::{codes, labels, logs};
+use crate::watch::{News, Watch};
+use crate::{ask, codes, labels, logs};
 
 /// Pause between two runs of a check: short at first, since most are ready soon, and never so long that whoever waits
 /// would notice.
@@ -96,6 +95,7 @@ impl Waiter {
             memory,
             context,
             events: events.resubscribe(),
+            asked_to_end: false,
         });
         try_join_all(waits.map(Wait::run)).await.map(drop)
     }
@@ -110,7 +110,7 @@ impl Waiter {
         context: &Context,
     ) -> Result<(), EngineError> {
         let events = watch.listen();
-        let found = self.docker.inspect_container(container, None::<InspectContainerOptions>).await;
+        let found = ask::inspect(&self.docker, container).await;
         let id = match found {
             Ok(found) => found.id.unwrap_or_default(),
             Err(error) if is_missing(&error) => {
@@ -119,7 +119,17 @@ impl Waiter {
             Err(error) => return Err(trouble(&format!("looking at {container}"), error)),
         };
         let condition = Condition::Healthy;
-        let wait = |events| Wait { waiter: self, service, id: &id, condition, memory, context, events };
+        let asked_to_end = false;
+        let wait = |events| Wait {
+            waiter: self,
+            service,
+            id: &id,
+            condition,
+            memory,
+            context,
+            events,
+            asked_to_end,
+        };
         wait(events.resubscribe()).run().await?;
         // One that has ended well is no less gone.
         let wait = wait(events);
@@ -145,7 +155,9 @@ struct Wait<'a> {
     condition: Condition,
     memory: &'a Memory,
     context: &'a Context,
-    events: broadcast::Receiver<Happened>,
+    events: broadcast::Receiver<News>,
+    /// Somebody asked the container to end: what it ends with then says nothing about the service.
+    asked_to_end: bool,
 }
 
 impl Wait<'_> {
@@ -185,7 +197,7 @@ impl Wait<'_> {
     }
 
     async fn inspect(&self) -> Result<ContainerInspectResponse, bollard::errors::Error> {
-        self.waiter.docker.inspect_container(self.id, None::<InspectContainerOptions>).await
+        ask::inspect(&self.waiter.docker, self.id).await
     }
 
     /// Returns when something happened to the container that could make a difference.
@@ -194,13 +206,17 @@ impl Wait<'_> {
         loop {
             let rest = end.saturating_duration_since(Instant::now());
             match tokio::time::timeout(rest, self.events.recv()).await {
-                Ok(Ok(Happened { container, action })) => {
-                    if container == self.id && !action.starts_with("exec_") {
+                Ok(Ok(News::Container { id, action })) => {
+                    if id == self.id && !action.starts_with("exec_") {
+                        self.asked_to_end |= matches!(&*action, "kill" | "stop");
+                        self.asked_to_end &= action != "start";
                         return;
                     }
                 }
-                // Some were missed, or time is up: look.
-                Ok(Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => return,
+                // Some were missed, or time is up: look. An Engine that is gone says so then.
+                Ok(Ok(News::Back | News::Gone) | Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => {
+                    return;
+                }
                 Ok(Err(broadcast::error::RecvError::Closed)) => {
                     return tokio::time::sleep(LAST_PAUSE).await;
                 }
@@ -239,6 +255,10 @@ impl Wait<'_> {
             Some(Status::CREATED) => {
                 self.waiting("it is not started yet".to_owned());
                 Ok(Seen::Wait)
+            }
+            _ if self.asked_to_end => {
+                // By another command, or by an Engine that ends. Both say more to the next look than this end does.
+                Err(out_of_step(format!("service `{}` was stopped while it was waited for", self.service)))
             }
             _ if code == 0 && state.oom_killed != Some(true) => {
                 if self.condition == Condition::Healthy {

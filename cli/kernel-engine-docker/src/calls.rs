@@ -9,10 +9,9 @@ use bollard::models::{
     NetworkCreateRequest, PushImageInfo, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-    PushImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-    UploadToContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, PushImageOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions, RenameContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_full};
 use futures::{Stream, StreamExt};
@@ -25,8 +24,8 @@ use tokio::sync::Semaphore;
 
 use crate::address::ApiVersion;
 use crate::digest::sha256;
-use crate::trouble::{is_missing, trouble};
-use crate::{codes, credentials, observe};
+use crate::trouble::{is_missing, trouble, went_away};
+use crate::{ask, codes, credentials, hook, observe};
 
 /// Carries out calls, as many at once as the Engine can stand.
 #[derive(Debug)]
@@ -89,6 +88,9 @@ impl Calls {
             }
             Call::CopyFiles { container, files } => self.copy(container, files).await,
             Call::StartContainer { container } => self.start(container).await,
+            Call::RunHook { container, name, hook } => {
+                hook::run(docker, container, name, hook, context).await
+            }
             // The engine itself waits: it has the events.
             Call::AwaitContainer { container } => {
                 let message = format!("waiting for {container} is no call");
@@ -119,11 +121,7 @@ impl Calls {
         let mut body = create.body.expose().clone();
         let mut config = create.config.as_ref().map(|text| text.expose().to_owned());
         for (service, container) in &create.shares {
-            let found = self
-                .docker
-                .inspect_container(container, None::<InspectContainerOptions>)
-                .await
-                .map_err(|error| trouble(&what, error))?;
+            let found = ask::inspect(&self.docker, container).await.map_err(|error| trouble(&what, error))?;
             let (place, id) = (id_of(service), found.id.unwrap_or_default());
             fill_in(&mut body, &place, &id);
             config = config.map(|text| text.replace(&place, &id));
@@ -155,7 +153,7 @@ impl Calls {
     /// The Engine reserves a name before it has the container. Who looked again before that would try the same once more.
     async fn until_visible(&self, name: &str) {
         let looks = async {
-            while self.docker.inspect_container(name, None::<InspectContainerOptions>).await.is_err() {
+            while ask::inspect(&self.docker, name).await.is_err() {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
@@ -235,12 +233,13 @@ pub(crate) async fn pull(
     let answers = docker.create_image(Some(options.build()), None, credentials::of(image));
     let answers = answers
         .map(|answer| answer.map(|CreateImageInfo { status, error_detail, .. }| (status, error_detail)));
-    follow(answers, told).await.map_err(|problem| {
+    follow(answers, told, &format!("fetching the image `{image}`"), |problem| {
         let message = format!("the image `{image}` is not there and can't be fetched: {problem}");
         EngineError::new(codes::NO_IMAGE, ExitCode::Prerequisite, message).help(
             "check its name, the network and `docker login`; an image of this workspace is made by `kernel build`",
         )
     })
+    .await
 }
 
 /// Sends an image to the registry that its name says.
@@ -258,36 +257,46 @@ async fn push(
     let answers = docker.push_image(name, Some(options), credentials);
     let answers =
         answers.map(|answer| answer.map(|PushImageInfo { status, error_detail, .. }| (status, error_detail)));
-    follow(answers, told).await.map_err(|problem| {
+    follow(answers, told, &format!("sending the image `{image}`"), |problem| {
         let message = format!("the registry does not take the image `{image}`: {problem}");
         EngineError::new(codes::NOT_PUSHED, ExitCode::Failed, message)
             .help("check its name, the network and `docker login`; an image that is not there is made by `kernel build`")
     })
+    .await
 }
 
-/// Listens until everything is said, and tells each word that is new. Gives what went wrong: the Engine says that in the
-/// middle of an answer that began with success.
+/// Listens until everything is said, and tells each word that is new. What went wrong is `refused`: the Engine says that in
+/// the middle of an answer that began with success. `what` was attempted.
 async fn follow(
     mut answers: impl Stream<Item = Result<(Option<String>, Option<ErrorDetail>), Error>> + Unpin,
     told: &(dyn Fn(String) + Send + Sync),
-) -> Result<(), String> {
+    what: &str,
+    refused: impl Fn(String) -> EngineError,
+) -> Result<(), EngineError> {
     let mut last = String::new();
     while let Some(answer) = answers.next().await {
-        match answer.map_err(|error| error.to_string())? {
-            (_, Some(detail)) => return Err(detail.message.unwrap_or_default()),
-            (status, None) => {
+        match answer {
+            Ok((_, Some(detail))) => return Err(refused(detail.message.unwrap_or_default())),
+            Ok((status, None)) => {
                 let status = status.unwrap_or_default();
                 if status != last {
                     told(status.clone());
                     last = status;
                 }
             }
+            Err(
+                Error::DockerResponseServerError { message, .. }
+                | Error::DockerStreamError { error: message },
+            ) => {
+                return Err(refused(message));
+            }
+            Err(error) => return Err(went_away(what, error)),
         }
     }
     Ok(())
 }
 
-fn structure<T: DeserializeOwned>(body: &Json) -> Result<T, EngineError> {
+pub(crate) fn structure<T: DeserializeOwned>(body: &Json) -> Result<T, EngineError> {
     T::deserialize(body).map_err(|error| {
         let message = "what the Compose file says does not fit the Engine's API".to_owned();
         EngineError::new(codes::REFUSED, ExitCode::Usage, message)

@@ -29,6 +29,10 @@ pub const WENT_AWAY: Code = Code("K-DOCKER-012");
 
 /// A registry does not take an image.
 pub const NOT_PUSHED: Code = Code("K-DOCKER-013");
+/// A program that is run when a container was started or is about to end failed.
+pub const HOOK_FAILED: Code = Code("K-DOCKER-020");
+/// The program that provides a service failed, or is not there.
+pub const PROVIDER_FAILED: Code = Code("K-DOCKER-021");
 
 /// All of them, each with a page in `docs/errors/`.
 pub const ALL: &[Code] = &[
@@ -45,4 +49,6 @@ pub const ALL: &[Code] = &[
     ENDED,
     WENT_AWAY,
     NOT_PUSHED,
+    HOOK_FAILED,
+    PROVIDER_FAILED,
 ];

@@ -9,13 +9,14 @@ use bollard::Docker;
 use kernel_compose::Project;
 use kernel_core::container::{Call, Pull};
 use kernel_core::diagnostic::Diagnostic;
-use kernel_core::event::LogLine;
+use kernel_core::event::{Event, LogLine};
 use kernel_core::examination::Examination;
 use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
 use kernel_core::plan::{Action, Plan, Step, Subject};
 use kernel_core::unit::{Desired, DesiredKind, Observed};
-use kernel_engine::{Context, Engine, EngineError};
+use kernel_engine::{Context, Engine, EngineError, Events, Outcome};
+use tokio_util::sync::CancellationToken;
 
 use crate::address::{Address, ApiVersion};
 use crate::await_condition::Waiter;
@@ -26,7 +27,7 @@ use crate::observe::{self, Look};
 use crate::settings::DockerSettings;
 use crate::trouble::{is_missing, trouble};
 use crate::watch::Watch;
-use crate::{calls, examine, foresee, labels, project};
+use crate::{away, calls, codes, examine, foresee, labels, project};
 
 /// How long one request may take, in seconds. Steps have deadlines of their own.
 const LIMIT: u64 = 60 * 60;
@@ -205,6 +206,22 @@ impl Engine for DockerEngine {
 
     async fn examine(&self, service: &ServiceName) -> Result<Vec<Examination>, EngineError> {
         examine::examine(&self.docker, &self.settings.project, service).await
+    }
+
+    async fn is_back(&self, failed: &Outcome, events: &Events, cancel: &CancellationToken) -> bool {
+        let hung_up = failed.failed.iter().any(|failure| failure.problem.code == codes::WENT_AWAY.0);
+        // Before it hangs up, an Engine that ends has ended its containers: then something else is the first failure.
+        if !hung_up && away::answers(&self.docker).await {
+            return false;
+        }
+        let patience = away::PATIENCE.as_secs();
+        let message =
+            format!("the Docker Engine went away in the middle: waiting for it, {patience} s at most");
+        events.emit(Event::Notice { message });
+        tokio::select! {
+            back = away::is_back(&self.docker) => back,
+            () = cancel.cancelled() => false,
+        }
     }
 
     async fn evidence(&self, subject: &Subject) -> Vec<String> {

@@ -13,7 +13,7 @@ use kernel_engine::EngineError;
 use serde_json::Value as Json;
 
 use crate::trouble::trouble;
-use crate::{codes, labels};
+use crate::{ask, codes, labels};
 
 /// Checks a plan against all containers of the Engine.
 pub(crate) async fn check(docker: &Docker, project: &ProjectName, plan: &Plan) -> Result<(), EngineError> {
@@ -27,8 +27,7 @@ pub(crate) async fn check(docker: &Docker, project: &ProjectName, plan: &Plan) -
         return Ok(());
     }
     let options = ListContainersOptionsBuilder::new().all(true).build();
-    let all = docker
-        .list_containers(Some(options))
+    let all = ask::list(docker, &options)
         .await
         .map_err(|error| trouble("asking the Engine for its containers", error))?;
     let others: Vec<&ContainerSummary> = all.iter().filter(|other| !is_of(other, project)).collect();

@@ -6,7 +6,9 @@
 //! what each call is and why.
 
 mod address;
+mod ask;
 mod await_condition;
+mod away;
 mod body;
 mod calls;
 pub mod codes;
@@ -16,6 +18,7 @@ mod duration;
 mod engine;
 mod examine;
 mod foresee;
+mod hook;
 pub mod images;
 mod labels;
 mod logs;
@@ -23,7 +26,9 @@ mod memory;
 mod observe;
 mod probe;
 mod project;
+pub mod provider;
 mod settings;
+mod ssh;
 pub mod stack;
 mod trouble;
 mod watch;

@@ -13,9 +13,11 @@ use kernel_core::event::{LogLine, Stream};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_engine::EngineError;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::stack::NO_CONTAINER;
-use crate::watch::Watch;
+use crate::trouble::ended_early;
+use crate::watch::{News, Watch};
 use crate::{labels, observe};
 
 /// Which lines are told.
@@ -91,13 +93,19 @@ pub(crate) async fn tell(
                 None if request.until_end => return Ok(()),
                 _ => {}
             },
-            event = events.recv() => {
-                let Ok(event) = event else { continue };
-                if event.action == "start" {
-                    let now = services(docker, &label, request).await.unwrap_or_default();
-                    if let Some(service) = now.get(&event.container) {
-                        following.push(lines(docker, &event.container, service, request, "1000", true));
+            news = events.recv() => {
+                let started = match news {
+                    Ok(News::Container { id, action }) if action == "start" => Some(id),
+                    Ok(News::Container { .. }) => continue,
+                    // What was followed is followed again: a line that was told is not told twice.
+                    Ok(News::Back) | Err(RecvError::Lagged(_)) => None,
+                    Ok(News::Gone) | Err(RecvError::Closed) => {
+                        return Err(ended_early("listening to what the services say"));
                     }
+                };
+                let now = services(docker, &label, request).await.unwrap_or_default();
+                for (id, service) in now.iter().filter(|(id, _)| started.as_ref().is_none_or(|it| it == *id)) {
+                    following.push(lines(docker, id, service, request, "1000", true));
                 }
             }
         }

@@ -7,9 +7,7 @@ use bollard::Docker;
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum, RestartPolicyNameEnum,
 };
-use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
-};
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions};
 use futures::future::{join_all, try_join_all};
 use kernel_core::container::{
     ContainerState, FoundContainer, FoundImage, FoundMount, FoundNetwork, FoundVolume, HASH_LABEL,
@@ -19,9 +17,9 @@ use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::unit::{ExitStatus, Observed, ObservedItem, Port, UnitState};
 use kernel_engine::EngineError;
 
-use crate::labels;
 use crate::memory::Memory;
 use crate::trouble::{is_missing, trouble};
+use crate::{ask, labels};
 
 /// How often a container that ends may be started again by the Engine before it counts as one that can't run.
 pub(crate) const CRASHES: i64 = 3;
@@ -49,7 +47,8 @@ impl Look<'_> {
         let mut seen = Vec::new();
         let mut units: BTreeMap<ServiceName, ObservedItem> = BTreeMap::new();
         for response in &inspected {
-            let Some(found) = found(response, self.memory) else { continue };
+            let Some(mut found) = found(response, self.memory) else { continue };
+            name_networks_by_id(&mut found, &networks);
             if !found.one_off {
                 let item = item(&found, response);
                 match units.get_mut(&found.service) {
@@ -112,6 +111,15 @@ impl Look<'_> {
     }
 }
 
+/// Podman 4 says the name of a network where Docker says its id.
+fn name_networks_by_id(container: &mut FoundContainer, networks: &[FoundNetwork]) {
+    for (name, id) in &mut container.networks {
+        if let (true, Some(network)) = (name == id, networks.iter().find(|network| network.name == *name)) {
+            id.clone_from(&network.id);
+        }
+    }
+}
+
 /// The image that goes by this name, if there is one.
 pub(crate) async fn image(docker: &Docker, name: &str) -> Result<Option<(String, FoundImage)>, EngineError> {
     match docker.inspect_image(name).await {
@@ -137,13 +145,11 @@ pub(crate) async fn containers(
 ) -> Result<Vec<ContainerInspectResponse>, EngineError> {
     let filters = HashMap::from([("label", vec![label.to_owned()])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let listed = docker
-        .list_containers(Some(options))
+    let listed = ask::list(docker, &options)
         .await
         .map_err(|error| trouble("asking the Engine for its containers", error))?;
     let ids = listed.into_iter().filter_map(|container| container.id);
-    let asked =
-        ids.map(|id| async move { docker.inspect_container(&id, None::<InspectContainerOptions>).await });
+    let asked = ids.map(|id| async move { ask::inspect(docker, &id).await });
     let mut found = Vec::new();
     for answer in join_all(asked).await {
         match answer {

@@ -24,10 +24,11 @@ pub enum DockerStatus {
     },
 }
 
-/// Asks the Engine at an address. Takes two seconds at most.
+/// Asks the Engine at an address. Takes two seconds at most; by ssh also the time that it takes to log in.
 pub async fn probe(address: &Address) -> DockerStatus {
-    let client = match address.client(DEADLINE.as_secs()) {
+    let (client, _held) = match address.client(DEADLINE.as_secs()).await {
         Ok(client) => client,
+        Err(error) if address.is_remote() => return unavailable(error.message),
         Err(_) => return unavailable(format!("there is no socket at `{address}`")),
     };
     match tokio::time::timeout(DEADLINE, client.version()).await {

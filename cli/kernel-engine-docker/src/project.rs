@@ -8,7 +8,8 @@ use kernel_compose::project::{Condition as ComposeCondition, Reference, Resource
 use kernel_compose::tree::{Node, Value as NodeValue};
 use kernel_compose::{Project, Service, hash, render};
 use kernel_core::container::{
-    Body, ContainerFile, DesiredContainer, DesiredNetwork, DesiredVolume, Endpoint, HASH_LABEL, Pull, id_of,
+    Body, ContainerFile, DesiredContainer, DesiredNetwork, DesiredVolume, Endpoint, HASH_LABEL, Hook, Moment,
+    Pull, id_of,
 };
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::name::ServiceName;
@@ -18,7 +19,7 @@ use serde_json::Value as Json;
 
 use crate::body::{self, FileKind, Surroundings};
 use crate::settings::DockerSettings;
-use crate::{codes, duration, labels};
+use crate::{codes, duration, hook, labels};
 
 /// The containers, networks and volumes of a project, and what people should know about it.
 ///
@@ -66,6 +67,10 @@ impl<'a> Maker<'a> {
     fn item(&mut self, service: &Service) -> Option<DesiredItem> {
         let name = ServiceName::new(service.name.clone()).ok()?;
         let json = self.service_json(service)?;
+        if json.get("provider").is_some_and(|provider| !provider.is_null()) {
+            self.refuse_needs_of_provider(service);
+            return None;
+        }
         self.refuse_unsupported(service, &json);
         let container = self.container(service, &name, &json);
         Some(DesiredItem {
@@ -140,6 +145,8 @@ impl<'a> Maker<'a> {
             },
             restarts: service.restart != Restart::No,
             stop_grace: service.stop_grace_period,
+            post_start: self.hooks(json, Moment::PostStart),
+            pre_stop: self.hooks(json, Moment::PreStop),
             follows: service
                 .depends_on
                 .iter()
@@ -147,6 +154,11 @@ impl<'a> Maker<'a> {
                 .filter_map(|(name, _)| ServiceName::new(name.clone()).ok())
                 .collect(),
         }
+    }
+
+    fn hooks(&self, json: &Json, moment: Moment) -> Vec<Hook> {
+        let hooks = json.get(moment.to_string()).and_then(Json::as_array).into_iter().flatten();
+        hooks.map(|hook| Hook { moment, body: self.body(hook::body(hook)) }).collect()
     }
 
     /// What a container is made from. With ports of its own, another text: docker compose knows nothing of them.
@@ -206,11 +218,11 @@ impl<'a> Maker<'a> {
     }
 
     fn dependencies(&self, service: &Service) -> Vec<Dependency> {
-        let here = |name: &String| self.project.services.contains_key(name);
+        let here = |name: &String| self.project.services.contains_key(name) && !self.is_provided(name);
         service
             .depends_on
             .iter()
-            .filter(|(name, dependency)| here(name) || dependency.required)
+            .filter(|(name, dependency)| here(name) || dependency.required && !self.is_provided(name))
             .filter_map(|(name, dependency)| {
                 Some(Dependency {
                     name: ServiceName::new(name.clone()).ok()?,
@@ -288,14 +300,37 @@ impl<'a> Maker<'a> {
         (mounted, copied)
     }
 
+    /// Whether a provider makes the service: then it is there before anything is planned.
+    fn is_provided(&self, service: &str) -> bool {
+        let services = self.project.model.get("services");
+        services
+            .and_then(|services| services.get(service))
+            .is_some_and(|service| service.get("provider").is_some())
+    }
+
+    /// Providers come before all containers.
+    fn refuse_needs_of_provider(&mut self, service: &Service) {
+        let needed: Vec<&String> =
+            service.depends_on.keys().filter(|needed| !self.is_provided(needed)).collect();
+        for needed in needed {
+            let message = format!(
+                "service `{}`: a provider that needs the container `{needed}` is not implemented: providers come before \
+                 all containers",
+                service.name
+            );
+            self.problems.push(
+                Diagnostic::error(codes::NOT_SUPPORTED, message)
+                    .at(service.span, "this service")
+                    .help(format!("leave `{needed}` out of its `depends_on`, or start that first by itself")),
+            );
+        }
+    }
+
     fn refuse_unsupported(&mut self, service: &Service, json: &Json) {
         let attributes = [
-            ("provider", "a provider is another program that makes the service"),
             ("models", "models need Docker's model runner"),
             ("use_api_socket", "the Engine's socket is not handed on"),
             ("credential_spec", "it is for Windows containers"),
-            ("post_start", "hooks are not run"),
-            ("pre_stop", "hooks are not run"),
             ("external_links", "links to containers of others are not made"),
         ];
         for (attribute, why) in attributes {

@@ -11,6 +11,11 @@ pub(crate) fn trouble(what: &str, error: Error) -> EngineError {
     let (status, text) = match &error {
         Error::DockerResponseServerError { status_code, message } => (*status_code, message.clone()),
         Error::DockerStreamError { error } => (0, error.clone()),
+        Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => {
+            let message = format!("{what} failed: what the Engine answers can't be understood");
+            let help = "report this with the answer of `docker version`; an Engine that says it is Docker's is taken at its word";
+            return EngineError::new(codes::REFUSED, ExitCode::Failed, message).help(help).because(error);
+        }
         _ => return went_away(what, error),
     };
     let fail = |code, exit, message: String, help: String| {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
 use crate::events::Events;
+use crate::executor::Outcome;
 
 /// Something that units run on. An implementation is bound to one project of one workspace and touches nothing that
 /// does not carry its scope.
@@ -41,6 +42,14 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// Says why the promise could not be made true.
     async fn apply(&self, step: &Step, context: &Context) -> Result<(), EngineError>;
+
+    /// Asked when a plan failed: whether the engine itself went away in the middle and is there again, so that it is worth
+    /// looking at what is left to do. Waits for it with a patience that the implementation documents, says so, and gives up
+    /// when `cancel` is cancelled. An engine that can't go away has nothing to wait for.
+    async fn is_back(&self, failed: &Outcome, events: &Events, cancel: &CancellationToken) -> bool {
+        let _ = (failed, events, cancel);
+        false
+    }
 
     /// What can be shown when a step ran out of time: the last log lines of its unit.
     async fn evidence(&self, subject: &Subject) -> Vec<String> {

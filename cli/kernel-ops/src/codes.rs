@@ -45,6 +45,8 @@ codes! {
     COPY = "K-OPS-016";
     /// What is to be watched can't be, or a change could not be carried out.
     WATCH = "K-OPS-017";
+    /// Nobody agreed to what can't be taken back.
+    NOT_AGREED = "K-OPS-018";
     /// Static programs can't be linked on this machine.
     IMAGE_NO_STATIC_BUILD = "K-IMAGE-001";
     /// Building the programs of images failed.
@@ -77,4 +79,22 @@ codes! {
     SCENARIO_UNREADABLE = "K-SMOKE-001";
     /// A smoke check failed.
     CHECK_FAILED = "K-SMOKE-002";
+    /// A text that can't be the tenant of a sandbox.
+    SANDBOX_TENANT = "K-SANDBOX-001";
+    /// All slots of ports are taken.
+    SANDBOX_NO_SLOT = "K-SANDBOX-002";
+    /// The file of a sandbox is damaged.
+    SANDBOX_REGISTRY = "K-SANDBOX-003";
+    /// The project publishes more ports than a sandbox has.
+    SANDBOX_PORTS = "K-SANDBOX-004";
+    /// The seed of sandboxes is wrong.
+    SANDBOX_SEED = "K-SANDBOX-005";
+    /// A sandbox does not take its seed.
+    SANDBOX_NOT_SEEDED = "K-SANDBOX-006";
+    /// The tenant has no sandbox, or what has its name is none.
+    NO_SANDBOX = "K-SANDBOX-007";
+    /// What can't be undone was not confirmed.
+    SANDBOX_UNCONFIRMED = "K-SANDBOX-008";
+    /// Two sandboxes are not separated, or it can't be told.
+    SANDBOX_LEAK = "K-SANDBOX-009";
 }

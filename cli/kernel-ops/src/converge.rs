@@ -1,16 +1,17 @@
 //! Everything that changes what runs: `up`, `down`, `start`, `stop`, `restart` are one function with other wishes.
 //! Observe, plan, carry out; with `--dry-run` the plan is shown by a type that can't do more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kernel_core::container::Hook;
 use kernel_core::diagnostic::Diagnostic;
 use kernel_core::event::{Event, Problem};
 use kernel_core::exit::ExitCode;
 use kernel_core::name::{ProjectName, ServiceName};
 use kernel_core::plan::Plan;
 use kernel_core::planner::{PlanError, PlanOptions, Replace, plan};
-use kernel_core::unit::{Desired, DesiredKind, Observed, Target};
+use kernel_core::unit::{Desired, DesiredItem, DesiredKind, Observed, Target};
 use kernel_engine::{DryRun, EngineError, Events, Outcome, execute};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::codes;
 use crate::failure::{Failure, problem};
 use crate::host::{Host, WantedError};
 use crate::load::Platform;
-use crate::select;
+use crate::{providers, select};
 
 /// What every change is done with.
 #[derive(Clone, Copy)]
@@ -83,7 +84,9 @@ pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) 
         let help = "use `--engine docker`, or leave `--rolling` out";
         return Err(Failure::new(ExitCode::Prerequisite, problem(codes::ENGINE_UNAVAILABLE, message, help)));
     }
+    let platform = &*providers::up(platform, &settings.services, work).await?;
     let mut desired = wanted(platform, work.host, work.events)?;
+    let pre_stop = pre_stop(&desired);
     let chosen = match settings.services.as_slice() {
         [] => None,
         services if settings.alone => Some(select::named(&platform.project, services)?),
@@ -104,7 +107,7 @@ pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) 
         without_start(&desired)?;
     }
     work.host.provide(platform, &desired, work).await?;
-    let mut options = options(settings);
+    let mut options = PlanOptions { pre_stop, ..options(settings) };
     options.keep = others(platform, &desired);
     choose_replaced(settings, &desired, &mut options);
     if settings.run_again {
@@ -116,7 +119,7 @@ pub async fn up(platform: &Platform, settings: &ChangeSettings, work: Work<'_>) 
         narrow(&mut desired);
         Ok(desired)
     };
-    let change = converge(&desired, again, options, work).await?;
+    let change = converge_some(&desired, again, options, work).await?;
     if whole && !settings.remove_orphans {
         tell_orphans(&desired, &change.before, work.events);
     }
@@ -145,7 +148,9 @@ pub async fn restart(
     settings: &ChangeSettings,
     work: Work<'_>,
 ) -> Result<Change, Failure> {
+    let platform = &*providers::up(platform, &settings.services, work).await?;
     let mut desired = wanted(platform, work.host, work.events)?;
+    let pre_stop = pre_stop(&desired);
     let mut chosen = select::named(&platform.project, &settings.services)?;
     if settings.alone {
         desired.items.retain(|item| chosen.contains(item.name.as_str()));
@@ -159,10 +164,10 @@ pub async fn restart(
         let reachable = select::with_dependencies(&platform.project, &names)?;
         desired.items.retain(|item| reachable.contains(item.name.as_str()));
     }
-    let mut options = options(settings);
+    let mut options = PlanOptions { pre_stop, ..options(settings) };
     options.keep = others(platform, &desired);
     options.restart = names(&desired, &chosen);
-    converge(&desired, || Ok(desired.clone()), options, work).await
+    converge_some(&desired, || Ok(desired.clone()), options, work).await
 }
 
 /// Ends services and keeps what is known of them.
@@ -178,8 +183,9 @@ pub async fn stop(platform: &Platform, settings: &ChangeSettings, work: Work<'_>
         // Whom a stopped unit would need is no reason to refuse.
         item.depends_on.clear();
     }
-    let options = PlanOptions { keep: others(platform, &desired), ..options(settings) };
-    converge(&desired, || Ok(desired.clone()), options, work).await
+    let options =
+        PlanOptions { keep: others(platform, &desired), pre_stop: pre_stop(&desired), ..options(settings) };
+    converge_some(&desired, || Ok(desired.clone()), options, work).await
 }
 
 /// What `down` is asked for.
@@ -191,6 +197,18 @@ pub struct DownSettings {
     pub volumes: bool,
     /// The time between asking a service to end and ending it, in place of its own.
     pub grace: Option<Duration>,
+    /// What runs in containers before they are stopped, as far as the files can be read that say so.
+    pub pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
+}
+
+/// What runs in the containers of each service before they are stopped.
+#[must_use]
+pub fn pre_stop(desired: &Desired) -> BTreeMap<ServiceName, Vec<Hook>> {
+    let hooks = |item: &DesiredItem| match &item.kind {
+        DesiredKind::Container(container) => Some((item.name.clone(), container.pre_stop.clone())),
+        _ => None,
+    };
+    desired.items.iter().filter_map(hooks).filter(|(_, hooks)| !hooks.is_empty()).collect()
 }
 
 /// Removes everything that runs for a project, or services and whatever needs them. Needs no files: a project whose
@@ -199,8 +217,12 @@ pub struct DownSettings {
 /// # Errors
 /// What stood in the way.
 pub async fn down(project: &ProjectName, settings: &DownSettings, work: Work<'_>) -> Result<Change, Failure> {
-    let mut options =
-        PlanOptions { remove_data: settings.volumes, grace: settings.grace, ..PlanOptions::default() };
+    let mut options = PlanOptions {
+        remove_data: settings.volumes,
+        grace: settings.grace,
+        pre_stop: settings.pre_stop.clone(),
+        ..PlanOptions::default()
+    };
     if !settings.services.is_empty() {
         if settings.volumes && work.host.engine().name() != "docker" {
             let message =
@@ -289,7 +311,7 @@ fn with_dependents(services: &[ServiceName], observed: &Observed) -> BTreeSet<Se
 }
 
 /// Services of the project that are not meant: they are no orphans.
-fn others(platform: &Platform, desired: &Desired) -> BTreeSet<ServiceName> {
+pub(crate) fn others(platform: &Platform, desired: &Desired) -> BTreeSet<ServiceName> {
     let project = &platform.project;
     let all = project.services.keys().chain(project.hidden.keys());
     let names = all.filter_map(|name| ServiceName::new(name.clone()).ok());
@@ -346,12 +368,28 @@ fn tell_orphans(desired: &Desired, observed: &Observed, events: &Events) {
     }
 }
 
+/// As [`converge`], for services that are wanted. To want nothing would take everything down, and where only services are
+/// meant that providers make, there is nothing of an engine to want.
+async fn converge_some(
+    desired: &Desired,
+    again: impl Fn() -> Result<Desired, Failure>,
+    options: PlanOptions,
+    work: Work<'_>,
+) -> Result<Change, Failure> {
+    if desired.items.is_empty() {
+        let plan = Plan { schema: Plan::SCHEMA, project: desired.project.clone(), steps: Vec::new() };
+        return Ok(Change { plan, before: observe(work).await? });
+    }
+    converge(desired, again, options, work).await
+}
+
 /// How often a plan is made anew because another command changed the project while it was carried out.
 const JOINS: usize = 5;
 
 /// Observes, plans, carries out. When another command is at work on the same project, the two meet: `again` says what
 /// is wanted now that the other has, perhaps, built what was stale; what it has started is seen by the next look, and
-/// only the rest is done.
+/// only the rest is done. It is the same when the engine went away in the middle and is back: whether the last calls were
+/// still done is seen by the next look, so that none is done twice.
 async fn converge(
     desired: &Desired,
     again: impl Fn() -> Result<Desired, Failure>,
@@ -373,11 +411,15 @@ async fn converge(
             && options.restart.is_empty()
             && options.replace != Replace::Always
             && options.replaced.is_empty();
-        if !overtaken || attempt == JOINS || work.cancel.is_cancelled() {
+        let again_at_all = !outcome.is_success() && attempt < JOINS && !work.cancel.is_cancelled();
+        let why = if again_at_all && work.host.engine().is_back(&outcome, work.events, work.cancel).await {
+            "it answers again"
+        } else if again_at_all && overtaken {
+            "another command works on this project too"
+        } else {
             return judge(&outcome, &change.plan, work.command).map_or(Ok(change), Err);
-        }
-        let message =
-            "another command works on this project too: looking again at what is left to do".to_owned();
+        };
+        let message = format!("{why}: looking again at what is left to do");
         work.events.emit(Event::Notice { message });
         change.plan = look(&again()?, &options, work).await?.plan;
     }

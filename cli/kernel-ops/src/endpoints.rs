@@ -8,7 +8,7 @@ use serde::Serialize;
 const SERVICE_PORT: u16 = 8080;
 
 /// The package whose service is the door from outside.
-const GATEWAY: &str = "gateway";
+pub(crate) const GATEWAY: &str = "gateway";
 
 /// One address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,11 +1,12 @@
 //! What an operation needs of the place where services run, beside the engine port: what a Compose project means
 //! there, and what the services said. One implementation for each engine, handed in from above.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use kernel_compose::Project;
 use kernel_core::diagnostic::Diagnostic;
+use kernel_core::exit::ExitCode;
 use kernel_core::name::ServiceName;
 use kernel_core::unit::Desired;
 use kernel_engine::{Engine, EngineError, Events};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::converge::Work;
 use crate::failure::Failure;
 use crate::load::Platform;
+use crate::providers::{Provided, Wish};
 
 /// The place where the services of one project run.
 #[async_trait]
@@ -34,6 +36,24 @@ pub trait Host: Send + Sync {
     async fn provide(&self, platform: &Platform, desired: &Desired, work: Work<'_>) -> Result<(), Failure> {
         let _ = (platform, desired, work);
         Ok(())
+    }
+
+    /// Asks the provider of a service. Gives the variables that it tells.
+    ///
+    /// # Errors
+    /// What it says; or that there are no providers here.
+    async fn provider(
+        &self,
+        platform: &Platform,
+        provided: &Provided,
+        wish: Wish,
+        work: Work<'_>,
+    ) -> Result<BTreeMap<String, String>, EngineError> {
+        let _ = (platform, wish, work);
+        let message =
+            format!("the service `{}` comes from a provider, and those need containers", provided.service);
+        Err(EngineError::new(kernel_engine::codes::UNSUPPORTED, ExitCode::Prerequisite, message)
+            .help("say `--engine docker`"))
     }
 
     /// What the project means here: its units, and what people should know about it.

@@ -18,6 +18,8 @@ pub mod load;
 pub mod manifests;
 pub mod new_service;
 pub mod one_off;
+pub mod providers;
+pub mod sandbox;
 pub mod select;
 pub mod setup;
 pub mod smoke;

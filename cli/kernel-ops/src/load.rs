@@ -15,6 +15,7 @@ use kernel_core::source::{SourceId, Sources};
 
 use crate::codes;
 use crate::failure::{Failure, problem};
+use crate::sandbox;
 use crate::workspace::Workspace;
 
 /// Which project is meant.
@@ -60,7 +61,7 @@ pub trait Generated: Send + Sync {
 }
 
 /// A loaded project and where it came from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Platform {
     /// Where it stands. A project outside of any workspace has its own folder for one.
     pub workspace: Workspace,
@@ -111,7 +112,8 @@ pub fn load(settings: &LoadSettings, generated: &dyn Generated, keep: bool) -> R
         let values = made.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
         loaded = files.load(settings, &values)?;
     }
-    let (project, environment, warnings) = loaded;
+    let (mut project, environment, warnings) = loaded;
+    sandbox::adjust(&files.workspace, &name, &mut project)?;
     let Files { workspace, found, sources, .. } = files;
     let Found { files, env_files, .. } = found;
     Ok(Platform {

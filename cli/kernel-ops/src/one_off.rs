@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::converge::{self, ChangeSettings, Work, engine_failure};
 use crate::failure::{Failure, problem};
 use crate::load::Platform;
-use crate::{codes, select};
+use crate::{codes, providers, select};
 
 /// What is run and how it differs from the service.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,8 @@ pub struct RunSettings {
     pub use_aliases: bool,
     /// What it needs is not brought up.
     pub no_deps: bool,
+    /// What is no longer in the project's files ends first.
+    pub remove_orphans: bool,
     /// It is removed when it has ended.
     pub remove: bool,
     /// It has a terminal.
@@ -77,6 +79,7 @@ pub async fn create(
             converge::up(platform, &ChangeSettings { services, ..ChangeSettings::default() }, work).await?;
         }
     }
+    let platform = &*providers::up(platform, std::slice::from_ref(&settings.service), work).await?;
     let all = converge::wanted(platform, work.host, work.events)?;
     let mut desired = all.clone();
     desired.items.retain(|item| item.name.as_str() == settings.service);
@@ -85,12 +88,15 @@ pub async fn create(
     let service = one_off(&mut desired, settings, &name)?;
     let mut observed = work.host.engine().observe().await.map_err(|error| engine_failure(&error))?;
     forget(&mut observed, &service);
-    let keep = all.items.iter().map(|item| item.name.clone()).filter(|name| *name != service).collect();
-    let plan =
-        plan(&desired, &observed, &PlanOptions { keep, ..PlanOptions::default() }).map_err(|error| {
-            let help = "correct the service in the Compose file";
-            Failure::new(ExitCode::Usage, problem(codes::NO_PLAN, format!("can't plan: {error}"), help))
-        })?;
+    let options = PlanOptions {
+        keep: converge::others(platform, &desired),
+        remove_orphans: settings.remove_orphans,
+        ..PlanOptions::default()
+    };
+    let plan = plan(&desired, &observed, &options).map_err(|error| {
+        let help = "correct the service in the Compose file";
+        Failure::new(ExitCode::Usage, problem(codes::NO_PLAN, format!("can't plan: {error}"), help))
+    })?;
     let mut plan = plan;
     plan.steps.retain(|step| !is_start(&step.action));
     if work.dry_run {
@@ -108,7 +114,7 @@ pub async fn create(
 fn is_start(action: &Action) -> bool {
     use kernel_core::container::Call;
     match action {
-        Action::Call(call) => matches!(**call, Call::StartContainer { .. }),
+        Action::Call(call) => matches!(**call, Call::StartContainer { .. } | Call::RunHook { .. }),
         Action::Await { .. } => true,
         _ => false,
     }

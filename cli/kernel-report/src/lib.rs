@@ -14,6 +14,7 @@ pub mod plain;
 #[cfg(test)]
 mod samples;
 mod table;
+pub mod template;
 mod trace;
 pub mod tty;
 

@@ -6,6 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::arguments::GlobalArguments;
 use crate::commands::Command;
+use crate::compose_flags;
 
 /// Help leads with what the command is for and with examples.
 const TEMPLATE: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -19,10 +20,10 @@ Examples:
   kernel down                    stop everything, keep the data";
 
 const MORE: &str = "\
-`kernel help COMMAND` tells more about a command; `kernel help exit-codes` and `kernel help environment` about the
-interface that scripts rely on; `kernel explain CODE` about an error.";
+`kernel help COMMAND` tells more about a command, `kernel explain CODE` about an error, and
+`kernel help exit-codes` and `kernel help environment` about what scripts rely on.";
 
-/// The developer CLI of the platform: brings its services up, proves that they work, and takes them down.
+/// The developer CLI of the platform: brings services up, proves that they work, takes them down.
 #[derive(Debug, Parser)]
 #[command(
     name = "kernel",
@@ -53,7 +54,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Containers",
         &[
             "run", "exec", "attach", "cp", "top", "stats", "events", "port", "scale", "kill", "pause",
-            "unpause", "wait", "ls",
+            "unpause", "wait", "create", "rm", "export", "commit", "volumes", "ls",
         ],
     ),
     ("Files and images", &["config", "versions", "build", "images", "pull", "push"]),
@@ -104,7 +105,10 @@ fn with_template(command: clap::Command) -> clap::Command {
 /// What clap has to say: also help and version, which are no mistakes.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let matches = definition().try_get_matches_from(&arguments)?;
+    let matches = definition().try_get_matches_from(&arguments).map_err(|error| {
+        let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        compose_flags::explain(error, &words)
+    })?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut definition()))?;
     let before = before_the_command(&arguments);
     both(before.files, &mut cli.global.files);

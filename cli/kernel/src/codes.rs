@@ -20,3 +20,9 @@ pub const BAD_PLAN: Code = Code("K-CLI-007");
 pub const BAD_NAME: Code = Code("K-CLI-008");
 /// A release's manifests would go where the committed ones are.
 pub const PLACEHOLDERS_STAY: Code = Code("K-CLI-009");
+/// An option that a sandbox decides by itself.
+pub const SANDBOX_OPTION: Code = Code("K-CLI-010");
+/// A program that a command was to become can't be run.
+pub const PROGRAM: Code = Code("K-CLI-011");
+/// What stands behind `--format` can't be understood.
+pub const BAD_FORMAT: Code = Code("K-CLI-012");

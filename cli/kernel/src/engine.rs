@@ -12,6 +12,7 @@ use kernel_core::name::ProjectName;
 use kernel_core::secret::Secret;
 use kernel_core::unit::Desired;
 use kernel_engine::{Engine, EngineError, Events};
+use kernel_engine_docker::provider::{self, Provider};
 use kernel_engine_docker::{Address, DockerEngine, DockerSettings, DockerStatus};
 use kernel_engine_local::{
     BuildSettings, Layout, LocalEngine, LocalSettings, LogRequest, ProjectError, SupervisorCommand,
@@ -19,6 +20,7 @@ use kernel_engine_local::{
 use kernel_ops::doctor::Seen;
 use kernel_ops::host::{Host, LogSettings, WantedError};
 use kernel_ops::load::{Generated, Platform};
+use kernel_ops::providers::{Provided, Wish};
 use kernel_ops::workspace::Workspace;
 use kernel_ops::{Failure, codes, converge, images, problem};
 use tokio_util::sync::CancellationToken;
@@ -288,6 +290,36 @@ impl Host for DockerHost {
 
     fn desired(&self, project: &Project) -> Result<(Desired, Vec<Diagnostic>), WantedError> {
         self.engine.desired(project).map_err(WantedError::Files)
+    }
+
+    async fn provider(
+        &self,
+        platform: &Platform,
+        provided: &Provided,
+        wish: Wish,
+        work: converge::Work<'_>,
+    ) -> Result<BTreeMap<String, String>, EngineError> {
+        let provider = Provider {
+            project: platform.name.to_string(),
+            service: provided.service.clone(),
+            kind: provided.kind.clone(),
+            options: provided.options.clone(),
+            directory: PathBuf::from(&platform.project.directory),
+            environment: platform.environment.clone(),
+        };
+        let wish = match wish {
+            Wish::Up => provider::Wish::Up,
+            Wish::Down => provider::Wish::Down,
+        };
+        let tell = |message| work.events.emit(Event::Notice { message });
+        tokio::select! {
+            told = provider.ask(wish, &tell) => told,
+            () = work.cancel.cancelled() => {
+                let message = format!("interrupted while the provider of `{}` was at work", provided.service);
+                let error = EngineError::new(codes::INTERRUPTED, ExitCode::Interrupted, message);
+                Err(error.help("run the command again"))
+            }
+        }
     }
 
     /// Builds what is missing and can be built, and fetches what is to be fetched anew.

@@ -43,6 +43,8 @@ pub struct Settings {
     pub answer: Look,
     /// What stderr can show.
     pub conversation: Look,
+    /// How far steps are that take long is not told.
+    pub no_progress: bool,
     /// How much is told beyond the usual: 0, 1 or 2.
     pub verbosity: u8,
     /// Where the trace goes, when one is wanted.
@@ -105,6 +107,7 @@ impl Settings {
             progress: if arguments.quiet { Progress::Quiet } else { decide(progress, environment) },
             answer: look(environment.stdout_is_terminal),
             conversation: look(environment.stderr_is_terminal),
+            no_progress: false,
             verbosity: arguments.verbose.min(2),
             trace: arguments.trace.clone().or_else(|| text(environment, "KERNEL_TRACE").map(PathBuf::from)),
             dry_run: arguments.dry_run,

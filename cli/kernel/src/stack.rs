@@ -44,18 +44,39 @@ pub fn run<T>(
     context: &Context,
     task: impl AsyncFnOnce(&Stack, &Surroundings) -> Result<T, EngineError>,
 ) -> Result<T, Failure> {
-    let project = project(context)?;
-    work::run(context, async |surroundings| {
-        let address = engine::address(context).map_err(|error| converge::engine_failure(&error))?;
-        let stack = Stack::connect(&address, project.as_str())
-            .await
-            .map_err(|error| converge::engine_failure(&error))?;
+    connected(context, async |stack, surroundings| {
         tokio::select! {
             // First, so that work that ends by an interruption is taken at its word.
             biased;
-            result = task(&stack, &surroundings) => result.map_err(|error| converge::engine_failure(&error)),
+            result = task(stack, surroundings) => result.map_err(|error| converge::engine_failure(&error)),
             () = surroundings.cancel.cancelled() => Err(interrupted()),
         }
+    })
+}
+
+/// As [`run`], for work that knows itself what an interruption means.
+///
+/// # Errors
+/// What the work says.
+pub fn run_to_its_end<T>(
+    context: &Context,
+    task: impl AsyncFnOnce(&Stack, &Surroundings) -> Result<T, EngineError>,
+) -> Result<T, Failure> {
+    connected(context, async |stack, surroundings| {
+        task(stack, surroundings).await.map_err(|error| converge::engine_failure(&error))
+    })
+}
+
+fn connected<T>(
+    context: &Context,
+    task: impl AsyncFnOnce(&Stack, &Surroundings) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let project = project(context)?;
+    let failed = |error: EngineError| converge::engine_failure(&error);
+    work::run(context, async |surroundings| {
+        let address = engine::address(context).map_err(failed)?;
+        let stack = Stack::connect(&address, project.as_str()).await.map_err(failed)?;
+        task(&stack, &surroundings).await
     })
 }
 

@@ -130,11 +130,31 @@ fn tell(context: &Context, mut events: UnboundedReceiver<Event>) -> JoinHandle<O
 
 fn listener(settings: &Settings) -> Box<dyn Listener> {
     let look = settings.conversation;
-    match settings.progress {
+    let all: Box<dyn Listener> = match settings.progress {
         Progress::Tty => Box::new(Tty::on_stderr(look, settings.verbosity > 0)),
         Progress::Plain => Box::new(Plain::new(io::stderr(), look, settings.verbosity > 0)),
         Progress::Json => Box::new(JsonLines::new(io::stderr())),
         Progress::Quiet => Box::new(Quiet),
+    };
+    if settings.no_progress { Box::new(WithoutProgress(all)) } else { all }
+}
+
+/// Tells what begins and ends, and not how far it is.
+struct WithoutProgress(Box<dyn Listener>);
+
+impl Listener for WithoutProgress {
+    fn on(&mut self, at_ms: u64, event: &Event) {
+        if !matches!(event, Event::StepProgress { .. }) {
+            self.0.on(at_ms, event);
+        }
+    }
+
+    fn tick(&mut self, at_ms: u64) {
+        self.0.tick(at_ms);
+    }
+
+    fn finish(&mut self, at_ms: u64) {
+        self.0.finish(at_ms);
     }
 }
 

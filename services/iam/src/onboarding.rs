@@ -1,19 +1,24 @@
-//! What a new tenant needs at other services: a wallet at money and a trial at billing.
+//! What a new tenant needs at other services: a wallet at money and a trial at billing. A saga over the three: what a
+//! deleted tenant has at billing is undone there, so that nobody is asked to pay for it.
 //!
-//! Noted in the transaction that made the tenant, tried until it is done: whatever is killed when, no tenant stays
+//! Noted in the transaction that made or deleted the tenant, tried until it is done: whatever is killed when, no tenant stays
 //! half made. Each step may be repeated: money knows the tenant's id as an idempotency key, and billing gives a tenant
-//! one subscription only.
+//! one subscription only, ever: a step that is late comes to one that was canceled.
 
 use std::{sync::Arc, time::Duration};
 
 use svc_api::{
-    billing::v1::{CreateSubscriptionRequest, billing_service_client::BillingServiceClient},
+    billing::v1::{
+        CancelSubscriptionRequest, CreateSubscriptionRequest, RetrieveSubscriptionRequest,
+        billing_service_client::BillingServiceClient,
+    },
     money::v1::{CreateWalletRequest, money_service_client::MoneyServiceClient},
 };
 use svc_clients::Neighbour;
 use svc_kit::{Problem, RequestContext, Shutdown};
 use tokio::sync::Notify;
-use tonic::Code;
+use tonic::{Code, Status};
+use uuid::Uuid;
 
 use crate::{
     domain::OWNER,
@@ -64,7 +69,7 @@ impl Completer {
         }
     }
 
-    /// Tries each step that is missing once. Gives how many tenants are still incomplete.
+    /// Tries each step that is missing once. Gives how many tenants still wait for one.
     async fn round(&self) -> Result<usize, Problem> {
         let mut missing = 0;
         for before in self.store.incomplete(BATCH).await? {
@@ -75,6 +80,13 @@ impl Completer {
                 self.store.save_onboarding(&state).await?;
             }
             missing += usize::from(!(state.wallet_done && state.subscription_done));
+        }
+        for tenant in self.store.farewells(BATCH).await? {
+            if self.cancel_subscription(tenant).await {
+                self.store.forget_farewell(tenant).await?;
+            } else {
+                missing += 1;
+            }
         }
         Ok(missing)
     }
@@ -102,6 +114,38 @@ impl Completer {
         });
         done("subscription", state, context(state).scope(call).await.map(|_| ()))
     }
+
+    async fn cancel_subscription(&self, tenant: Uuid) -> bool {
+        let Some(billing) = &self.billing else { return false };
+        let call = async {
+            let found = billing.idempotent(|channel| async move {
+                BillingServiceClient::new(channel)
+                    .retrieve_subscription(RetrieveSubscriptionRequest::default())
+                    .await
+            });
+            let id = found.await?.id;
+            let cancel = billing.idempotent(|channel| {
+                let request = CancelSubscriptionRequest { id: id.clone() };
+                async move { BillingServiceClient::new(channel).cancel_subscription(request).await }
+            });
+            cancel.await
+        };
+        canceled(tenant, RequestContext::of_platform(Some(tenant)).scope(call).await)
+    }
+}
+
+/// Whether there is nothing left to cancel for a deleted tenant.
+fn canceled(tenant: Uuid, answer: Result<(), Status>) -> bool {
+    match answer {
+        Ok(()) => true,
+        // There is none, or it has ended.
+        Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => true,
+        Err(status) => {
+            let reason = status.message();
+            tracing::warn!(%tenant, code = ?status.code(), reason, "a deleted tenant's subscription waits");
+            false
+        }
+    }
 }
 
 /// In the name of the tenant's Owner, under the tenant's id as the key against repetition.
@@ -111,7 +155,7 @@ fn context(state: &Onboarding) -> RequestContext {
         .with_idempotency_key(state.tenant.to_string())
 }
 
-fn done(what: &str, state: &Onboarding, answer: Result<(), tonic::Status>) -> bool {
+fn done(what: &str, state: &Onboarding, answer: Result<(), Status>) -> bool {
     match answer {
         Ok(()) => true,
         Err(status) if status.code() == Code::AlreadyExists => true,

@@ -75,6 +75,23 @@ impl Passwords {
         Ok(same && known)
     }
 
+    /// The hash of a code under the salt of its set, in hexadecimal. Codes of one set share a salt, so that one guess is
+    /// one hash, however many codes there are.
+    ///
+    /// # Errors
+    ///
+    /// When hashing fails, which has nothing to do with the code.
+    pub async fn hash_code(&self, code: Secret, salt: String) -> Result<String, PasswordError> {
+        self.blocking(move || {
+            let mut hash = [0; 32];
+            let done =
+                Argon2::default().hash_password_into(code.expose().as_bytes(), salt.as_bytes(), &mut hash);
+            done.map_err(|error| PasswordError::Hash(error.to_string()))?;
+            Ok(hex::encode(hash))
+        })
+        .await
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,

@@ -8,12 +8,12 @@ use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode}
 use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use svc_kit::Problem;
+use svc_kit::{Problem, Secret};
 use uuid::Uuid;
 
 use crate::{
-    domain::{IamError, User},
-    keys::Keys,
+    domain::{IamError, Purpose, User},
+    keys::KeyRing,
 };
 
 /// How long an access token is valid.
@@ -39,25 +39,52 @@ pub struct Claims {
     pub iss: String,
     /// For whom.
     pub aud: String,
+    /// Who acts in the user's name (RFC 8693, section 4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Actor>,
+}
+
+/// Somebody who acts in a user's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The user who does.
+    pub sub: Uuid,
 }
 
 /// Makes and checks tokens.
 #[derive(Clone)]
 pub struct Tokens {
-    keys: Arc<Keys>,
+    keys: Arc<KeyRing>,
     issuer: String,
     audience: String,
 }
 
 impl Tokens {
     /// With these keys, in this name, for this audience.
-    pub fn new(keys: Keys, issuer: String, audience: String) -> Tokens {
-        Tokens { keys: Arc::new(keys), issuer, audience }
+    pub fn new(keys: Arc<KeyRing>, issuer: String, audience: String) -> Tokens {
+        Tokens { keys, issuer, audience }
     }
 
-    /// The public keys as RFC 7517 JSON.
-    pub fn jwks(&self) -> &str {
-        &self.keys.jwks
+    /// Who signs.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The public keys as RFC 7517 JSON, as of a moment.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written, which would be a fault of ours.
+    pub async fn jwks(&self, now: Timestamp) -> Result<String, Problem> {
+        self.catch_up().await;
+        self.keys.keys().jwks(now).map_err(Problem::internal)
+    }
+
+    /// Hears of a rotation by another instance. When that fails, the keys at hand are what there is.
+    async fn catch_up(&self) {
+        if let Err(error) = self.keys.catch_up().await {
+            tracing::warn!(%error, "the signing keys cannot be looked up");
+        }
     }
 
     /// A signed token as of a moment. The same moment gives the same token.
@@ -71,7 +98,14 @@ impl Tokens {
         tenant: Uuid,
         roles: Vec<String>,
         at: Timestamp,
+        actor: Option<Uuid>,
     ) -> Result<String, Problem> {
+        if !self.keys.state().signs() {
+            return Err(Problem::unavailable(
+                "No tokens can be signed now: the signing key cannot be looked up.",
+            ));
+        }
+        let keys = self.keys.keys();
         let iat = at.as_second();
         let lifetime = i64::try_from(ACCESS_LIFETIME.as_secs()).unwrap_or(i64::MAX);
         let claims = Claims {
@@ -83,9 +117,10 @@ impl Tokens {
             exp: iat.saturating_add(lifetime),
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
+            act: actor.map(|sub| Actor { sub }),
         };
-        let header = Header { kid: Some(self.keys.key_id.clone()), ..Header::new(Algorithm::ES256) };
-        encode(&header, &claims, &self.keys.signing).map_err(Problem::internal)
+        let header = Header { kid: Some(keys.key_id.clone()), ..Header::new(Algorithm::ES256) };
+        encode(&header, &claims, &keys.signing).map_err(Problem::internal)
     }
 
     /// What a token says, if we signed it and it has not ended.
@@ -93,10 +128,16 @@ impl Tokens {
     /// # Errors
     ///
     /// When it is not ours, or has ended.
-    pub fn check(&self, token: &str) -> Result<Claims, IamError> {
+    pub async fn check(&self, token: &str, now: Timestamp) -> Result<Claims, IamError> {
         let not_ours = IamError::TokenDead("it is not one of ours");
         let header = decode_header(token).map_err(|_| not_ours.clone())?;
-        let key = header.kid.and_then(|id| self.keys.verifying.get(&id)).ok_or_else(|| not_ours.clone())?;
+        let key_id = header.kid.ok_or_else(|| not_ours.clone())?;
+        let mut keys = self.keys.keys();
+        if keys.verifying(&key_id, now).is_none() {
+            self.catch_up().await;
+            keys = self.keys.keys();
+        }
+        let key = keys.verifying(&key_id, now).ok_or_else(|| not_ours.clone())?;
         let mut rules = Validation::new(Algorithm::ES256);
         rules.leeway = 0;
         rules.set_issuer(&[&self.issuer]);
@@ -113,7 +154,25 @@ impl Tokens {
     /// The refresh token that follows another. Derived, not random: within the grace the same token must lead to the
     /// same next one, and of neither more than a digest is stored.
     pub fn successor(&self, refresh_token: &str) -> String {
-        URL_SAFE_NO_PAD.encode(hmac_sha256(&self.keys.refresh, refresh_token.as_bytes()))
+        URL_SAFE_NO_PAD.encode(hmac_sha256(self.keys.deriving(), refresh_token.as_bytes()))
+    }
+
+    /// The token of a letter's link: its id, and what only we can derive from it. Derived for the same reason.
+    pub fn of_letter(&self, letter: Uuid, purpose: Purpose) -> String {
+        format!("{}.{}", letter.simple(), self.seal_of(letter, purpose))
+    }
+
+    /// The letter that a token is of, if we made it for this purpose.
+    pub fn letter(&self, token: &str, purpose: Purpose) -> Option<Uuid> {
+        let (letter, seal) = token.split_once('.')?;
+        let letter = Uuid::parse_str(letter).ok()?;
+        Secret::new(self.seal_of(letter, purpose)).matches(seal.as_bytes()).then_some(letter)
+    }
+
+    fn seal_of(&self, letter: Uuid, purpose: Purpose) -> String {
+        // No refresh token has a space: what is derived here is never one of theirs.
+        let message = format!("letter {} {letter}", purpose.as_str());
+        URL_SAFE_NO_PAD.encode(hmac_sha256(self.keys.deriving(), message.as_bytes()))
     }
 }
 

@@ -9,14 +9,17 @@ use std::{
 use iam::Iam;
 use svc_api::{
     billing::v1::{
-        CreateSubscriptionRequest, Subscription,
+        CancelSubscriptionRequest, CreateSubscriptionRequest, RetrieveSubscriptionRequest, Subscription,
         billing_service_server::{BillingService, BillingServiceServer},
     },
     iam::v1::{
-        AssignRolesRequest, BlockTenantRequest, CreateRoleRequest, CreateUserRequest, GetJwksRequest,
-        GetPermissionsRequest, ListRolesRequest, ListUsersRequest, LoginReply, LoginRequest, LogoutRequest,
-        MeRequest, RefreshRequest, RegisterRequest, RetrieveUserRequest, SelectTenantRequest,
-        SetupPlatformOwnerRequest, SwitchTenantRequest, TokenReply, ValidateTokenRequest,
+        AcceptInvitationRequest, AssignRolesRequest, BeginProviderLoginRequest, CreateRoleRequest,
+        CreateTenantRequest, CreateUserRequest, DeleteTenantRequest, DeleteUserRequest, EnableMfaRequest,
+        GetJwksRequest, GetPermissionsRequest, ImpersonateRequest, InviteUserRequest, ListRolesRequest,
+        ListTenantsRequest, ListUsersRequest, LoginReply, LoginRequest, LogoutRequest, MeRequest,
+        RefreshRequest, RegisterRequest, RequestResetRequest, ResetPasswordRequest, RetrieveUserRequest,
+        SelectTenantRequest, SetupPlatformOwnerRequest, SwitchTenantRequest, TokenReply, UpdateRoleRequest,
+        UpdateUserRequest, ValidateTokenRequest, VerifyEmailRequest, VerifyMfaRequest,
         auth_service_client::AuthServiceClient, iam_service_client::IamServiceClient,
         internal_service_client::InternalServiceClient, role_service_client::RoleServiceClient,
         tenant_service_client::TenantServiceClient,
@@ -24,6 +27,10 @@ use svc_api::{
     money::v1::{
         CreateWalletRequest, Wallet,
         money_service_server::{MoneyService, MoneyServiceServer},
+    },
+    notify::v1::{
+        SendReply, SendRequest,
+        notify_service_server::{NotifyService, NotifyServiceServer},
     },
 };
 use svc_kit::{Problem, RequestContext};
@@ -59,6 +66,62 @@ async fn login(service: &TestService<Iam>, email: &str, password: &str) -> Resul
 /// The caller that the gateway would make of a token.
 fn signed_in(reply: &TokenReply) -> TestCaller {
     TestCaller::nobody().as_user(&reply.tenant.as_ref().unwrap().id, &reply.user.as_ref().unwrap().id)
+}
+
+/// Plays notify: refuses once, then keeps what it was sent, once per key against repetition.
+#[derive(Clone, Default)]
+struct PostOffice {
+    letters: Arc<Mutex<Vec<Post>>>,
+    refused: Arc<Mutex<bool>>,
+}
+
+/// A letter, with the tenant and the key of the call.
+#[derive(Debug, Clone)]
+struct Post {
+    tenant: String,
+    key: String,
+    letter: SendRequest,
+}
+
+#[tonic::async_trait]
+impl NotifyService for PostOffice {
+    async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendReply>, Status> {
+        if !std::mem::replace(&mut *self.refused.lock().unwrap(), true) {
+            return Err(Status::unavailable("not yet"));
+        }
+        let context = RequestContext::of(&request);
+        let key = context.idempotency_key.clone().unwrap_or_default();
+        let mut letters = self.letters.lock().unwrap();
+        if !letters.iter().any(|post| post.key == key) {
+            letters.push(Post { tenant: context.tenant()?.to_string(), key, letter: request.into_inner() });
+        }
+        Ok(Response::new(SendReply::default()))
+    }
+}
+
+impl PostOffice {
+    async fn start() -> (PostOffice, FakeNeighbour) {
+        let office = PostOffice::default();
+        let fake = FakeNeighbour::start(Routes::new(NotifyServiceServer::new(office.clone()))).await;
+        (office, fake)
+    }
+
+    /// The tokens of so many letters to an address whose links lead to this page.
+    async fn tokens(&self, email: &str, page: &str, count: usize) -> Vec<String> {
+        wait_for(page, || async {
+            let letters = self.letters.lock().unwrap();
+            let found: Vec<String> = letters
+                .iter()
+                .filter(|post| post.letter.recipient == email)
+                .filter_map(|post| {
+                    let (_, rest) = post.letter.body.split_once(&format!("/{page}?token="))?;
+                    Some(rest.lines().next()?.to_owned())
+                })
+                .collect();
+            (found.len() == count).then_some(found)
+        })
+        .await
+    }
 }
 
 fn slug(status: &Status) -> String {
@@ -184,19 +247,20 @@ async fn refresh_tokens_rotate_survive_a_restart_and_die_with_logout() {
 
 #[tokio::test]
 async fn a_user_of_two_tenants_chooses_once() {
-    let service = TestService::<Iam>::start().await;
+    let (post, notify) = PostOffice::start().await;
+    let service = TestService::<Iam>::start_with([("NOTIFY_URL", notify.url())]).await;
     let acme = register(&service, "ada@example.com", "Acme").await;
     let beta = register(&service, "bob@example.com", "Beta").await;
-    // Both companies know Carol; she has never signed in.
-    let carol = CreateUserRequest {
-        email: "carol@example.com".to_owned(),
-        name: "Carol".to_owned(),
-        password: PASSWORD.to_owned(),
-        role_ids: Vec::new(),
-    };
+    // Both companies invite Carol; she has never signed in.
     for owner in [&acme, &beta] {
         let mut client = IamServiceClient::new(service.channel(&signed_in(owner)));
-        client.create_user(carol.clone()).await.unwrap();
+        let carol = InviteUserRequest { email: "carol@example.com".to_owned(), role_ids: Vec::new() };
+        client.invite_user(carol).await.unwrap();
+    }
+    for token in post.tokens("carol@example.com", "accept-invitation", 2).await {
+        let accepted =
+            AcceptInvitationRequest { token, password: PASSWORD.to_owned(), name: "Carol".to_owned() };
+        auth(&service, &TestCaller::nobody()).accept_invitation(accepted).await.unwrap();
     }
     let asked = login(&service, "carol@example.com", PASSWORD).await.unwrap();
     assert!(asked.requires_tenant_selection && asked.access_token.is_empty());
@@ -356,6 +420,22 @@ impl BillingService for Neighbours {
     ) -> Result<Response<Subscription>, Status> {
         self.give("subscription", &RequestContext::of(&request))
     }
+
+    async fn retrieve_subscription(
+        &self,
+        request: Request<RetrieveSubscriptionRequest>,
+    ) -> Result<Response<Subscription>, Status> {
+        let id = format!("of {}", RequestContext::of(&request).tenant()?);
+        Ok(Response::new(Subscription { id, ..Subscription::default() }))
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<CancelSubscriptionRequest>,
+    ) -> Result<Response<()>, Status> {
+        assert_eq!(request.get_ref().id, format!("of {}", RequestContext::of(&request).tenant()?));
+        self.give("canceled", &RequestContext::of(&request))
+    }
 }
 
 #[tokio::test]
@@ -373,6 +453,35 @@ async fn a_new_tenant_gets_its_wallet_and_trial_even_after_a_restart() {
     .await;
     given.sort_unstable();
     assert_eq!(given, [("subscription", tenant.clone(), tenant.clone()), ("wallet", tenant.clone(), tenant)]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_is_undone_at_billing_even_after_a_restart() {
+    let mut service = TestService::<Iam>::start().await;
+    let root = SetupPlatformOwnerRequest {
+        email: "root@example.com".to_owned(),
+        password: PASSWORD.to_owned(),
+        name: String::new(),
+    };
+    let root = internal(&service).setup_platform_owner(root).await.unwrap().into_inner();
+    let root = TestCaller::nobody().as_user(&root.tenant.unwrap().id, &root.user.unwrap().id);
+    let tenant = register(&service, "ada@example.com", "Acme").await.tenant.unwrap().id;
+    let mut tenants = TenantServiceClient::new(service.channel(&root));
+    tenants.delete_tenant(DeleteTenantRequest { id: tenant.clone() }).await.unwrap();
+
+    let neighbours = Neighbours::default();
+    let routes = Routes::new(MoneyServiceServer::new(neighbours.clone()));
+    let fake = FakeNeighbour::start(routes.add_service(BillingServiceServer::new(neighbours.clone()))).await;
+    service.restart_with([("MONEY_URL", fake.url()), ("BILLING_URL", fake.url())]).await;
+    let given = wait_for("the cancellation", || async {
+        let given = neighbours.given.lock().unwrap().clone();
+        given.iter().any(|(what, ..)| *what == "canceled").then_some(given)
+    })
+    .await;
+    let of_deleted: Vec<_> =
+        given.iter().filter(|(_, of, _)| *of == tenant).map(|(what, ..)| *what).collect();
+    assert_eq!(of_deleted, ["canceled"], "and nothing is given to it any more");
     service.stop().await;
 }
 
@@ -411,8 +520,159 @@ async fn outsiders_are_refused_and_what_is_missing_says_so() {
     assert!(refused.message().contains("internal token"), "{}", refused.message());
     let no_tenant = auth(&service, &TestCaller::nobody()).me(MeRequest {}).await.unwrap_err();
     assert_eq!(slug(&no_tenant), "tenant-missing");
-    let mut tenants = TenantServiceClient::new(service.channel(&TestCaller::owner()));
-    let missing = tenants.block_tenant(BlockTenantRequest::default()).await.unwrap_err();
+    let provider = BeginProviderLoginRequest { provider_id: "github".to_owned(), ..Default::default() };
+    let missing = auth(&service, &TestCaller::nobody()).begin_provider_login(provider).await.unwrap_err();
     assert_eq!(missing.code(), Code::Unimplemented);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn letters_are_sent_once_to_those_who_exist_and_in_nobodys_history() {
+    let (post, notify) = PostOffice::start().await;
+    let service = TestService::<Iam>::start_with([
+        ("NOTIFY_URL", notify.url()),
+        ("PAGES_URL", "https://app.example.com/"),
+    ])
+    .await;
+    let ada = register(&service, "ada@example.com", "Acme").await;
+    let mut client = auth(&service, &TestCaller::nobody());
+    for email in ["nobody@example.com", "ada@example.com"] {
+        let request = RequestResetRequest { email: email.to_owned() };
+        client.request_reset(request).await.expect("the same answer for both");
+    }
+    let verify = post.tokens("ada@example.com", "verify-email", 1).await.remove(0);
+    let reset = post.tokens("ada@example.com", "reset-password", 1).await.remove(0);
+    let letters = post.letters.lock().unwrap().clone();
+    for Post { tenant, letter, .. } in &letters {
+        assert_eq!((letter.channel.as_str(), letter.recipient.as_str()), ("email", "ada@example.com"));
+        assert!(letter.body.contains("https://app.example.com/"), "{}", letter.body);
+        assert_eq!(*tenant, iam::postman::SENDER.to_string(), "no tenant can read it");
+    }
+    client.verify_email(VerifyEmailRequest { token: verify }).await.unwrap();
+    let me = auth(&service, &signed_in(&ada)).me(MeRequest {}).await.unwrap().into_inner();
+    assert!(me.user.unwrap().email_verified);
+    let new = "another long password";
+    let request = ResetPasswordRequest { token: reset, password: new.to_owned() };
+    client.reset_password(request.clone()).await.unwrap();
+    let again = client.reset_password(request).await.unwrap_err();
+    assert_eq!((again.code(), slug(&again).as_str()), (Code::Unauthenticated, "token-expired"));
+    login(&service, "ada@example.com", new).await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_metadata_of_openid_connect_leads_to_the_keys() {
+    let service = TestService::<Iam>::start_with([("TOKEN_ISSUER", "https://login.example.com/base")]).await;
+    let get = async |path: &str| {
+        let uri = format!("{}{path}", service.url()).parse::<http::Uri>().unwrap();
+        let request = http::Request::get(uri).body(tonic::body::Body::empty()).unwrap();
+        let mut channel = service.plain_channel();
+        std::future::poll_fn(|context| {
+            tonic::client::GrpcService::<tonic::body::Body>::poll_ready(&mut channel, context)
+        })
+        .await
+        .unwrap();
+        let answer = tonic::client::GrpcService::call(&mut channel, request).await.unwrap();
+        assert_eq!(answer.status(), http::StatusCode::OK, "{path}");
+        let body = axum::body::to_bytes(axum::body::Body::new(answer.into_body()), 100_000).await.unwrap();
+        serde_json::from_slice::<serde_json::Value>(&body).unwrap()
+    };
+    let metadata = get("/.well-known/openid-configuration").await;
+    assert_eq!(metadata["issuer"], "https://login.example.com/base");
+    assert_eq!(metadata["jwks_uri"], "https://login.example.com/base/.well-known/jwks.json");
+    assert_eq!(metadata["id_token_signing_alg_values_supported"], serde_json::json!(["ES256"]));
+    assert!(metadata.get("authorization_endpoint").is_none(), "what is not there is not named");
+    let jwks = get("/.well-known/jwks.json").await;
+    assert_eq!(jwks["keys"][0]["crv"], "P-256");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_the_persons_own_is_not_for_whoever_impersonates_them() {
+    let bus = FakeEventBus::start().await;
+    let service = TestService::<Iam>::start_with([("EVENTS_URL", bus.url())]).await;
+    let root = SetupPlatformOwnerRequest {
+        email: "root@example.com".to_owned(),
+        password: PASSWORD.to_owned(),
+        name: String::new(),
+    };
+    let root = internal(&service).setup_platform_owner(root).await.unwrap().into_inner();
+    let root = TestCaller::nobody().as_user(&root.tenant.unwrap().id, &root.user.unwrap().id);
+    let ada = register(&service, "ada@example.com", "Acme").await;
+    let (user, tenant) = (ada.user.clone().unwrap().id, ada.tenant.clone().unwrap().id);
+    let ask = ImpersonateRequest {
+        user_id: user.clone(),
+        tenant_id: tenant.clone(),
+        reason: "ticket 7".to_owned(),
+    };
+    let granted = auth(&service, &root).impersonate(ask.clone()).await.unwrap().into_inner();
+    assert!(granted.refresh_token.is_empty());
+    let token = ValidateTokenRequest { token: granted.access_token };
+    let validated = internal(&service).validate_token(token).await.unwrap().into_inner();
+    assert_eq!((&validated.user_id, &validated.tenant_id), (&user, &tenant));
+    assert_eq!(validated.roles, ["Owner", "Impersonated"]);
+
+    // The roles of the token are what the gateway hands on.
+    let mut impersonator = signed_in(&ada);
+    impersonator.roles = validated.roles;
+    let mut client = auth(&service, &impersonator);
+    client.me(MeRequest {}).await.unwrap();
+    let switch = client.switch_tenant(SwitchTenantRequest { tenant_id: tenant.clone() }).await.map(drop);
+    let enable = client.enable_mfa(EnableMfaRequest {}).await.map(drop);
+    let verify = client.verify_mfa(VerifyMfaRequest::default()).await.map(drop);
+    let further = client.impersonate(ask).await.map(drop);
+    for refused in [switch, enable, verify, further] {
+        assert_eq!(slug(&refused.unwrap_err()), "impersonated");
+    }
+    let told = bus.wait_for("auth.user.impersonated").await;
+    assert_eq!(told.tenant.unwrap().to_string(), tenant, "in the trail of the tenant itself");
+    let payload = svc_kit::json::from_struct(told.event.payload.unwrap());
+    assert_eq!((&payload["reason"], &payload["userId"]), (&"ticket 7".into(), &user.as_str().into()));
+    assert_eq!(payload["impersonatorId"], root.user.unwrap().to_string());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn changes_name_what_changes_and_the_rest_stays() {
+    let service = TestService::<Iam>::start().await;
+    let ada = register(&service, "ada@example.com", "Acme").await;
+    let owner = signed_in(&ada);
+    let mut users = IamServiceClient::new(service.channel(&owner));
+    let mut roles = RoleServiceClient::new(service.channel(&owner));
+    let user = ada.user.clone().unwrap();
+    let mask = |paths: &[&str]| {
+        Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
+    };
+    let mut update = async |paths: &[&str]| {
+        let new = svc_api::iam::v1::User {
+            name: "Countess".to_owned(),
+            email: "evil@example.com".to_owned(),
+            ..Default::default()
+        };
+        let request = UpdateUserRequest { id: user.id.clone(), user: Some(new), update_mask: mask(paths) };
+        users.update_user(request).await.map(Response::into_inner)
+    };
+    let changed = update(&["name"]).await.unwrap();
+    assert_eq!((changed.name.as_str(), changed.email.as_str()), ("Countess", "ada@example.com"));
+    for paths in [&[][..], &["email"], &["name", "email_verified"]] {
+        assert_eq!(update(paths).await.unwrap_err().code(), Code::InvalidArgument, "{paths:?}");
+    }
+    let request = UpdateRoleRequest {
+        id: iam::domain::MEMBER().id.to_string(),
+        role: Some(svc_api::iam::v1::Role { description: "x".to_owned(), ..Default::default() }),
+        update_mask: mask(&["description"]),
+    };
+    assert_eq!(slug(&roles.update_role(request).await.unwrap_err()), "built-in-role");
+    let own = DeleteUserRequest { id: user.id.clone() };
+    assert_eq!(slug(&users.delete_user(own).await.unwrap_err()), "one-owner");
+    let mut tenants = TenantServiceClient::new(service.channel(&owner));
+    let listed = tenants.list_tenants(ListTenantsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.tenants, [ada.tenant.clone().unwrap()]);
+    let below = CreateTenantRequest {
+        name: "Below".to_owned(),
+        tier: "client".to_owned(),
+        owner_email: "bob@example.com".to_owned(),
+    };
+    assert_eq!(slug(&tenants.create_tenant(below).await.unwrap_err()), "tier-not-allowed");
     service.stop().await;
 }

@@ -165,6 +165,11 @@ fn require_apt(what: &str) -> Result<(), Failure> {
         .help("the testbed needs Debian; install these programs yourself, or run it in a Debian container"))
 }
 
+/// Whether this machine runs the release of this name.
+pub fn machine_runs(release: &str) -> bool {
+    machine_release().lines().any(|line| line == format!("VERSION_CODENAME={release}"))
+}
+
 /// The machine's own release, as a part of keys: what is unpacked for one may not run on another.
 fn machine_release() -> String {
     std::fs::read_to_string("/etc/os-release").unwrap_or_default()

@@ -31,6 +31,31 @@ const BRIDGE: &str = "kernel-testbed";
 /// The address of the bridge and its network.
 const BRIDGE_NETWORK: &str = "10.214.0.1/24";
 
+/// What an Engine of our own is made of.
+const ENGINE: [(&str, Suite); 4] = [
+    ("docker.io", Suite::Testbed),
+    ("containerd", Suite::Testbed),
+    ("tini", Suite::Testbed),
+    // runc of a newer release needs a newer C library than this machine may have.
+    ("runc", Suite::Machine),
+];
+
+/// What a Podman is made of.
+const PODMAN: [(&str, Suite); 12] = [
+    ("podman", Suite::Machine),
+    ("conmon", Suite::Machine),
+    ("crun", Suite::Machine),
+    ("netavark", Suite::Machine),
+    ("aardvark-dns", Suite::Machine),
+    ("catatonit", Suite::Machine),
+    ("golang-github-containers-common", Suite::Machine),
+    ("golang-github-containers-image", Suite::Machine),
+    ("libassuan0", Suite::Machine),
+    ("libgpgme11", Suite::Machine),
+    ("libsubid4", Suite::Machine),
+    ("libyajl2", Suite::Machine),
+];
+
 /// An Engine that answers.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -66,17 +91,8 @@ impl Engine {
             return Err(Failure::new("no Docker Engine answers, and only root can start one")
                 .help("start one yourself and set DOCKER_HOST, or run this as root"));
         }
-        let packages = [
-            ("docker.io", Suite::Testbed),
-            ("containerd", Suite::Testbed),
-            ("tini", Suite::Testbed),
-            // runc of a newer release needs a newer C library than this machine may have.
-            ("runc", Suite::Machine),
-        ];
-        let (root, installed) = tokio::join!(
-            debian::unpack(cache, &packages),
-            debian::install(cache, &[("iptables", "iptables")])
-        );
+        let (root, installed) =
+            tokio::join!(debian::unpack(cache, &ENGINE), debian::install(cache, &[("iptables", "iptables")]));
         installed?;
         start(cache, &root?).await
     }
@@ -167,12 +183,28 @@ async fn ip(arguments: &[&str]) -> Result<(), Failure> {
 /// # Errors
 /// When they can't be fetched.
 pub async fn tools(cache: &Cache) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
-    let packages = [("docker-compose", Suite::Unstable), ("docker-registry", Suite::Machine)];
-    let root = debian::unpack(cache, &packages).await?;
-    Ok(vec![
+    let packages = [
+        ("docker-compose", Suite::Unstable),
+        ("docker-registry", Suite::Machine),
+        ("openssh-server", Suite::Machine),
+        ("libwrap0", Suite::Machine),
+    ];
+    let client = [("ssh", "openssh-client")];
+    let (root, installed) = tokio::join!(debian::unpack(cache, &packages), debian::install(cache, &client));
+    installed?;
+    let root = root?;
+    let engine = debian::unpack(cache, &ENGINE).await?;
+    let mut tools = vec![
+        ("TEST_DOCKERD_BIN", engine.join("usr/sbin/dockerd")),
         ("TEST_DOCKER_COMPOSE_BIN", root.join("usr/libexec/docker/cli-plugins/docker-compose")),
         ("TEST_DOCKER_REGISTRY_BIN", root.join("usr/bin/docker-registry")),
-    ])
+        ("TEST_SSHD_BIN", root.join("usr/sbin/sshd")),
+    ];
+    // Other releases name the libraries that it needs otherwise.
+    if debian::machine_runs("bookworm") {
+        tools.push(("TEST_PODMAN_ROOT", debian::unpack(cache, &PODMAN).await?));
+    }
+    Ok(tools)
 }
 
 fn own_address(cache: &Cache) -> String {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use bollard::models::ContainerSummary;
-use bollard::query_parameters::InspectContainerOptions;
 use futures::{StreamExt, TryStreamExt, stream};
 use kernel_engine::EngineError;
 use serde::Serialize;
 
 use super::{Stack, Which, member};
+use crate::ask;
 use crate::trouble::{is_missing, trouble};
 
 /// How many questions the Engine is asked at the same time.
@@ -71,7 +71,7 @@ impl Stack {
         });
         // How it ended and whether it is healthy stands in no list of an Engine before 1.52.
         let asked = stream::iter(found).map(|mut listed| async move {
-            match self.docker.inspect_container(&listed.id, None::<InspectContainerOptions>).await {
+            match ask::inspect(&self.docker, &listed.id).await {
                 Ok(answer) => {
                     let state = answer.state.unwrap_or_default();
                     let health = state.health.and_then(|health| health.status);
@@ -92,6 +92,12 @@ impl Stack {
 }
 
 impl Listed {
+    /// Its labels.
+    #[must_use]
+    pub const fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
     /// What `docker compose ps --format json` prints of it, with ids, commands and mounts in `full` or shortened.
     #[must_use]
     pub fn compose_form(&self, full: bool) -> serde_json::Value {

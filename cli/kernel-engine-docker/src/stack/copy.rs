@@ -45,7 +45,7 @@ impl Stack {
             }
             Ok(_) => Ok(Some(Found::File)),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(trouble(&format!("looking at `{path}` in `{}` failed", member.name), error)),
+            Err(error) => Err(trouble(&format!("looking at `{path}` in `{}`", member.name), error)),
         }
     }
 
@@ -75,6 +75,6 @@ impl Stack {
             .build();
         let body = body_try_stream(archive);
         let answer = self.docker.upload_to_container(&member.id, Some(options), body).await;
-        answer.map_err(|error| trouble(&format!("copying to `{path}` in `{}` failed", member.name), error))
+        answer.map_err(|error| trouble(&format!("copying to `{path}` in `{}`", member.name), error))
     }
 }

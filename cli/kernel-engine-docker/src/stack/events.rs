@@ -1,17 +1,24 @@
 //! `events`: what happens to the containers of a project, as it happens.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
+use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
-use futures::{Stream, StreamExt};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, stream};
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 use serde::Serialize;
 
 use super::{BAD_ARGUMENT, Stack};
-use crate::labels;
-use crate::trouble::trouble;
+use crate::trouble::{ended_early, trouble};
+use crate::{away, labels};
+
+/// Pause before listening again when the Engine hung up.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Something that happened to a container. The field names are those of `docker compose events --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,9 +94,9 @@ impl Window {
 
     /// How long it goes on from now; `None`: without end.
     #[must_use]
-    pub fn remaining(&self) -> Option<std::time::Duration> {
+    pub fn remaining(&self) -> Option<Duration> {
         let left = nanoseconds(self.until.as_deref()?)? - jiff::Timestamp::now().as_nanosecond();
-        Some(std::time::Duration::from_nanos(u64::try_from(left.max(0)).unwrap_or(u64::MAX)))
+        Some(Duration::from_nanos(u64::try_from(left.max(0)).unwrap_or(u64::MAX)))
     }
 
     /// Whether a moment, RFC 3339, lies in it; so does what is no moment.
@@ -104,30 +111,81 @@ impl Window {
 }
 
 impl Stack {
-    /// What happens to containers of these services, of all without names; ends with the window, if that has an end.
+    /// What happens to containers of these services, of all without names; ends with the window, if that has an end. An
+    /// Engine that goes away in the middle is waited for.
     pub fn events(
         &self,
         services: &[String],
         window: &Window,
     ) -> impl Stream<Item = Result<StackEvent, EngineError>> + use<> {
         let labels = vec![format!("{}={}", labels::PROJECT, self.project)];
-        let filters = HashMap::from([("type", vec!["container".to_owned()]), ("label", labels)]);
-        let mut options = EventsOptionsBuilder::new().filters(&filters);
-        if let Some(since) = window.since() {
-            options = options.since(since);
-        }
-        if let Some(until) = window.until() {
-            options = options.until(until);
-        }
+        let listening = Listening {
+            docker: self.docker.clone(),
+            filters: HashMap::from([("type", vec!["container".to_owned()]), ("label", labels)]),
+            window: window.clone(),
+            last: None,
+            stream: None,
+        };
         let services = services.to_vec();
-        self.docker.events(Some(options.build())).filter_map(move |event| {
-            let event = event.map_err(|error| trouble("listening to the Engine", error));
+        stream::unfold(Some(listening), Listening::next).filter_map(move |event| {
             let found = match event {
                 Ok(event) => of_service(event, &services).map(Ok),
                 Err(error) => Some(Err(error)),
             };
             std::future::ready(found)
         })
+    }
+}
+
+struct Listening {
+    docker: Docker,
+    filters: HashMap<&'static str, Vec<String>>,
+    window: Window,
+    /// When the last event happened that was told, in nanoseconds since 1970.
+    last: Option<i64>,
+    stream: Option<BoxStream<'static, Result<EventMessage, Error>>>,
+}
+
+impl Listening {
+    fn listen(&self) -> BoxStream<'static, Result<EventMessage, Error>> {
+        let mut options = EventsOptionsBuilder::new().filters(&self.filters);
+        let last = self.last.map(i128::from).map(|last| format!("{}.{:09}", last / SECOND, last % SECOND));
+        if let Some(since) = last.as_deref().or(self.window.since()) {
+            options = options.since(since);
+        }
+        if let Some(until) = self.window.until() {
+            options = options.until(until);
+        }
+        self.docker.events(Some(options.build())).boxed()
+    }
+
+    /// The next event, or why there is none. After that, or at the end of the window, nothing more.
+    async fn next(listening: Option<Self>) -> Option<(Result<EventMessage, EngineError>, Option<Self>)> {
+        let mut it = listening?;
+        loop {
+            let mut stream = it.stream.take().unwrap_or_else(|| it.listen());
+            match stream.next().await {
+                Some(Ok(event)) => {
+                    it.stream = Some(stream);
+                    // What was told before the Engine went away is not told twice.
+                    if event.time_nano.is_some() && event.time_nano <= it.last {
+                        continue;
+                    }
+                    it.last = event.time_nano.or(it.last);
+                    return Some((Ok(event), Some(it)));
+                }
+                Some(Err(error @ Error::DockerResponseServerError { .. })) => {
+                    return Some((Err(trouble("listening to the Engine", error)), None));
+                }
+                _ if it.window.remaining().is_some_and(|left| left.is_zero()) => return None,
+                _ => {
+                    tokio::time::sleep(AGAIN).await;
+                    if !away::is_back(&it.docker).await {
+                        return Some((Err(ended_early("listening to the Engine")), None));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -222,7 +280,7 @@ mod tests {
         assert!(holds("2026-01-01T00:00:02.000000000Z") && !holds("2026-01-01T00:00:02.000000001Z"));
         assert!(holds(""), "half a line has no time");
         assert_eq!(window.seconds(), (Some(1_767_225_600), Some(1_767_225_603)));
-        assert_eq!(window.remaining(), Some(std::time::Duration::ZERO));
+        assert_eq!(window.remaining(), Some(Duration::ZERO));
         assert!(Window::default().holds("2026-01-01T00:00:00Z"));
         assert_eq!((Window::default().seconds(), Window::default().remaining()), ((None, None), None));
     }

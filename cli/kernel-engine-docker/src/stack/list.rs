@@ -1,5 +1,6 @@
 //! `top`, `port` and `images`: what containers run, where they are reached, what they are made from.
 
+use bollard::models::BollardDate;
 use futures::{StreamExt, TryStreamExt, stream};
 use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
@@ -39,6 +40,8 @@ pub struct ImageUse {
     pub size: i64,
     /// When it was made, RFC 3339; empty when the image does not say.
     pub created: String,
+    /// When it was given a name here last, RFC 3339; empty when it was not.
+    pub tagged: String,
 }
 
 impl Stack {
@@ -50,8 +53,8 @@ impl Stack {
         let members = self.members(services, Which::Running).await?;
         let asked = stream::iter(members).map(|member| async move {
             let answer = self.docker.top_processes(&member.id, None).await;
-            let answer = answer
-                .map_err(|error| trouble(&format!("asking what `{}` runs failed", member.name), error))?;
+            let answer =
+                answer.map_err(|error| trouble(&format!("asking what `{}` runs", member.name), error))?;
             Ok(Processes {
                 member,
                 titles: answer.titles.unwrap_or_default(),
@@ -95,9 +98,8 @@ impl Stack {
         let members = self.members(services, Which::All).await?;
         let asked = stream::iter(members).map(|member| async move {
             let answer = self.docker.inspect_image(&member.image_id).await;
-            let image = answer.map_err(|error| {
-                trouble(&format!("asking for the image of `{}` failed", member.name), error)
-            })?;
+            let image = answer
+                .map_err(|error| trouble(&format!("asking for the image of `{}`", member.name), error))?;
             let (repository, tag) = split(&member.image);
             let parts = [image.os, image.architecture, image.variant].into_iter().flatten();
             Ok(ImageUse {
@@ -107,11 +109,21 @@ impl Stack {
                 platform: parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"),
                 id: image.id.unwrap_or_default(),
                 size: image.size.unwrap_or_default(),
-                created: image.created.map(|time| time.to_string()).unwrap_or_default(),
+                created: image.created.map(moment).unwrap_or_default(),
+                tagged: image
+                    .metadata
+                    .and_then(|metadata| metadata.last_tag_time)
+                    .map(moment)
+                    .unwrap_or_default(),
             })
         });
         asked.buffered(AT_ONCE).try_collect().await
     }
+}
+
+/// As RFC 3339 has it, in universal time.
+fn moment(time: BollardDate) -> String {
+    time.to_rfc3339().replace("+00:00", "Z")
 }
 
 /// An address as it stands before a port.

@@ -4,16 +4,18 @@
 mod containers;
 mod copy;
 mod events;
+mod keep;
 mod list;
 mod process;
 mod projects;
 mod signal;
 mod usage;
+mod volumes;
 
 use std::collections::{BTreeSet, HashMap};
 
 use bollard::Docker;
-use bollard::models::{ContainerSummary, PortSummaryTypeEnum};
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, PortSummaryTypeEnum};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use kernel_core::container::NUMBER_LABEL;
 use kernel_core::diagnostic::Code;
@@ -21,17 +23,19 @@ use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 
 use crate::address::Address;
-use crate::labels;
 use crate::trouble::trouble;
+use crate::{ask, labels};
 
 pub use containers::Listed;
 pub use copy::Found;
 pub use events::{StackEvent, Window};
+pub use keep::CommitSettings;
 pub use list::{ImageUse, Processes};
 pub use process::{AttachSettings, ExecSettings, Output, Session};
 pub use projects::{ProjectSummary, projects};
 pub use signal::Ended;
 pub use usage::Usage;
+pub use volumes::ListedVolume;
 
 /// A service has no container that the command could be about.
 pub const NO_CONTAINER: Code = Code("K-STACK-001");
@@ -123,10 +127,12 @@ impl Stack {
 
     async fn summaries(&self, which: Which) -> Result<Vec<ContainerSummary>, EngineError> {
         let filters = HashMap::from([("label", vec![format!("{}={}", labels::PROJECT, self.project)])]);
-        let options =
-            ListContainersOptionsBuilder::new().all(which != Which::Running).filters(&filters).build();
-        let found = self.docker.list_containers(Some(options)).await;
-        found.map_err(|error| trouble("listing the project's containers", error))
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let found = ask::list(&self.docker, &options).await;
+        let mut found = found.map_err(|error| trouble("listing the project's containers", error))?;
+        // Podman does not count one that is paused among those that run.
+        found.retain(|container| which != Which::Running || runs(container));
+        Ok(found)
     }
 
     /// The running container of a service: the one with this number, without it the first.
@@ -186,6 +192,11 @@ impl Stack {
 
 async fn connect(address: &Address) -> Result<Docker, EngineError> {
     Ok(address.connect(LIMIT).await?.0)
+}
+
+fn runs(container: &ContainerSummary) -> bool {
+    use ContainerSummaryStateEnum as State;
+    matches!(container.state, Some(State::RUNNING | State::PAUSED | State::RESTARTING | State::STOPPING))
 }
 
 fn member(container: ContainerSummary) -> Option<Member> {

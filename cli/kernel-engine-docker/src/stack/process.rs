@@ -113,7 +113,7 @@ impl Stack {
     /// # Errors
     /// When the Engine does not start it.
     pub async fn exec(&self, member: &Member, settings: &ExecSettings) -> Result<Session, EngineError> {
-        let failed = |error| trouble(&format!("running a program in `{}` failed", member.name), error);
+        let failed = |error| trouble(&format!("running a program in `{}`", member.name), error);
         let talks = !settings.detach;
         let config = ExecConfig {
             attach_stdin: Some(talks && settings.stdin),
@@ -145,7 +145,7 @@ impl Stack {
     /// # Errors
     /// When the Engine refuses.
     pub async fn attach(&self, member: &Member, settings: &AttachSettings) -> Result<Session, EngineError> {
-        let failed = |error| trouble(&format!("attaching to `{}` failed", member.name), error);
+        let failed = |error| trouble(&format!("attaching to `{}`", member.name), error);
         let found = self.docker.inspect_container(&member.id, None).await.map_err(failed)?;
         let config = found.config.unwrap_or_default();
         let stdin = settings.stdin && config.open_stdin == Some(true);

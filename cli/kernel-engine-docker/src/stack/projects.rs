@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::connect;
 use crate::address::Address;
-use crate::labels;
 use crate::trouble::trouble;
+use crate::{ask, labels};
 
 /// A project that has containers. The field names are those of `docker compose ls --format json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,7 +31,7 @@ pub async fn projects(address: &Address, all: bool) -> Result<Vec<ProjectSummary
     let docker = connect(address).await?;
     let filters = HashMap::from([("label", vec![labels::PROJECT])]);
     let options = ListContainersOptionsBuilder::new().all(all).filters(&filters).build();
-    let found = docker.list_containers(Some(options)).await;
+    let found = ask::list(&docker, &options).await;
     let found = found.map_err(|error| trouble("listing the Engine's containers", error))?;
     let mut projects: BTreeMap<String, (BTreeMap<String, usize>, BTreeSet<String>)> = BTreeMap::new();
     for container in found {

@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kernel_engine::EngineError;
 
 use super::{Member, Stack, Which};
+use crate::ask;
 use crate::trouble::{ended_early, trouble};
 
 /// How many containers are told something at the same time.
@@ -37,14 +38,22 @@ impl Stack {
     pub async fn kill(&self, services: &[String], signal: &str) -> Result<Vec<Member>, EngineError> {
         let members = self.members(services, Which::Running).await?;
         let told = stream::iter(members).map(|member| async move {
-            let options = KillContainerOptionsBuilder::new().signal(signal).build();
-            match self.docker.kill_container(&member.id, Some(options)).await {
-                // It ended between the look and the signal: nobody is left who could be told.
-                Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(member),
-                Err(error) => Err(trouble(&format!("sending {signal} to `{}` failed", member.name), error)),
-            }
+            self.signal(&member, signal).await?;
+            Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
+    }
+
+    /// Sends a signal to one container. When it has ended, nobody is left who could be told, and that is fine.
+    ///
+    /// # Errors
+    /// When the Engine refuses.
+    pub async fn signal(&self, member: &Member, signal: &str) -> Result<(), EngineError> {
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        match self.docker.kill_container(&member.id, Some(options)).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(trouble(&format!("sending {signal} to `{}`", member.name), error)),
+        }
     }
 
     /// Freezes the running containers of these services; of all without names. Those that are frozen stay so. Gives
@@ -57,7 +66,7 @@ impl Stack {
         let told = stream::iter(members.into_iter().filter(|member| member.state != "paused"));
         let told = told.map(|member| async move {
             let answer = self.docker.pause_container(&member.id).await;
-            answer.map_err(|error| trouble(&format!("pausing `{}` failed", member.name), error))?;
+            answer.map_err(|error| trouble(&format!("pausing `{}`", member.name), error))?;
             Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
@@ -72,7 +81,7 @@ impl Stack {
         let told = stream::iter(members.into_iter().filter(|member| member.state == "paused"));
         let told = told.map(|member| async move {
             let answer = self.docker.unpause_container(&member.id).await;
-            answer.map_err(|error| trouble(&format!("letting `{}` go on failed", member.name), error))?;
+            answer.map_err(|error| trouble(&format!("letting `{}` go on", member.name), error))?;
             Ok(member)
         });
         told.buffered(AT_ONCE).try_collect().await
@@ -115,7 +124,7 @@ impl Stack {
     async fn ended_for_good(&self, member: Member) -> Result<Ended, EngineError> {
         loop {
             let code = end_of(&self.docker, &member.id, &member.name).await?;
-            let found = self.docker.inspect_container(&member.id, None).await;
+            let found = ask::inspect(&self.docker, &member.id).await;
             let found = found.map_err(|error| trouble(&format!("looking at `{}`", member.name), error))?;
             // While the Engine is about to start it again, it says that it runs.
             if found.state.and_then(|state| state.running) != Some(true) {

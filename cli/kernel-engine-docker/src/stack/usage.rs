@@ -60,7 +60,7 @@ impl Stack {
         let samples = async move {
             let samples = docker.stats(&member.id, Some(options)).map(move |sample| match sample {
                 Ok(sample) => Ok(of(&member, &sample)),
-                Err(error) => Err(trouble(&format!("asking what `{}` takes failed", member.name), error)),
+                Err(error) => Err(trouble(&format!("asking what `{}` takes", member.name), error)),
             });
             samples.boxed()
         };

@@ -61,6 +61,12 @@ impl Proxy {
         self.state.lock().unwrap().seen.clone()
     }
 
+    /// Mends the wire: from now on everything gets through.
+    pub fn heal(&self) {
+        let mut state = self.state.lock().unwrap();
+        (state.dead, state.cut) = (false, Cut::Never);
+    }
+
     /// Whether the wire was cut.
     pub fn was_cut(&self) -> bool {
         self.state.lock().unwrap().dead

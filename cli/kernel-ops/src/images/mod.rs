@@ -52,6 +52,8 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 pub struct BuildSettings {
     /// The services; empty means all that can be built.
     pub services: Vec<String>,
+    /// Also what those depend on, as far as it can be built.
+    pub with_dependencies: bool,
     /// How; decided by machine and project when `None`.
     pub via: Option<Via>,
     /// A folder with ready-made static programs, named like their packages: nothing is compiled then.

@@ -85,7 +85,11 @@ pub fn choose(
     only_cargo: bool,
     events: &Events,
 ) -> Result<Vec<Target>, Failure> {
-    let chosen = select::named(&platform.project, &settings.services)?;
+    let chosen = if settings.with_dependencies {
+        select::with_dependencies(&platform.project, &settings.services)?
+    } else {
+        select::named(&platform.project, &settings.services)?
+    };
     let (mut targets, mut problems, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     let own = |service: &Service| service.kernel.as_ref().is_some_and(|kernel| kernel.package.is_some());
     let only_own =
@@ -100,7 +104,7 @@ pub fn choose(
         }
         match target(platform, service, settings, naming, only_cargo) {
             Ok(target) => targets.push(target),
-            Err(Unfit::NotOurs(_)) if settings.services.is_empty() => {
+            Err(Unfit::NotOurs(_)) if !settings.services.contains(&name) => {
                 if service.build.is_some() {
                     left_out.push(name);
                 }

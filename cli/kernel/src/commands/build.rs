@@ -6,10 +6,12 @@ use clap::{Args, ValueEnum};
 use kernel_core::event::Event;
 use kernel_core::exit::ExitCode;
 use kernel_ops::images::{self, BuildSettings, Built, ImageWork, MadeResult, Output, Via};
+use kernel_ops::transfer::{self, TransferSettings};
 use kernel_ops::{Failure, load};
 use kernel_report::{Cell, Paint, Table};
 
 use crate::arguments::DataFormat;
+use crate::commands::change;
 use crate::context::Context;
 use crate::images::EngineImages;
 use crate::values::pair;
@@ -50,6 +52,14 @@ pub struct Arguments {
     #[arg(long)]
     pull: bool,
 
+    /// Also the images of what services depend on
+    #[arg(long)]
+    with_dependencies: bool,
+
+    /// Then send them to their registries, as `kernel push` does
+    #[arg(long, conflicts_with = "oci_layout")]
+    push: bool,
+
     /// The form of the answer
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     format: DataFormat,
@@ -66,8 +76,14 @@ enum ViaChoice {
 
 /// Builds them.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let push = arguments.push.then(|| TransferSettings {
+        services: arguments.services.clone(),
+        include_dependencies: arguments.with_dependencies,
+        ..TransferSettings::default()
+    });
     let settings = BuildSettings {
         services: arguments.services,
+        with_dependencies: arguments.with_dependencies,
         via: arguments.via.map(|via| match via {
             ViaChoice::Cargo => Via::Cargo,
             ViaChoice::Docker => Via::Docker,
@@ -80,6 +96,15 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     let layout = arguments.oci_layout.map(|path| context.environment.working_directory.join(path));
     let built = make(context, &settings, "build", Where::Here(layout))?;
     show(context, arguments.format, &built);
+    if let Some(settings) = push {
+        let pushed = change::run(context, "build --push", async |platform, work| {
+            transfer::push(platform, &settings, work).await
+        });
+        let (_, change) = pushed?;
+        if context.settings.dry_run {
+            change::show_plan(context, arguments.format, &change);
+        }
+    }
     Ok(ExitCode::Success)
 }
 

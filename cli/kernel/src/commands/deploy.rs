@@ -17,7 +17,7 @@ use kernel_ops::{Failure, problem};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::DataFormat;
-use crate::codes::{BAD_PLAN, NOT_IMPLEMENTED};
+use crate::codes::BAD_PLAN;
 use crate::commands::cluster::{self, Confirmation, Files, Rules, Target};
 use crate::context::Context;
 use crate::work;
@@ -342,11 +342,4 @@ fn same_target(plan: &PlanFile, cluster: &Cluster, settings: &DeploySettings) ->
     );
     let help = "choose the place with `--context`, `-n` and `-p`, or make a plan for this one";
     Err(Failure::new(ExitCode::Usage, problem(BAD_PLAN, message, help)))
-}
-
-/// The failure of a command that does not exist yet.
-pub fn missing(command: &str) -> Failure {
-    let message = format!("`kernel {command}` is not implemented yet; nothing was done");
-    let help = "`kernel --help` lists what works today";
-    Failure::new(ExitCode::Failed, problem(NOT_IMPLEMENTED, message, help))
 }

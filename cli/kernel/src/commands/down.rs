@@ -1,6 +1,6 @@
 //! `kernel down`: end everything that runs for the project, or some services; keep the data unless told otherwise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -12,7 +12,7 @@ use kernel_engine_docker::images::{Images, Removal};
 use kernel_ops::converge::{self, DownSettings, Work};
 use kernel_ops::load::Platform;
 use kernel_ops::workspace::Workspace;
-use kernel_ops::{Failure, codes, load, problem, select};
+use kernel_ops::{Failure, codes, load, problem, providers, select};
 
 use crate::arguments::DataFormat;
 use crate::commands::{change, why};
@@ -71,10 +71,11 @@ enum Rmi {
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let platform = loaded(context, &arguments)?;
     let images = platform.as_ref().map_or_else(BTreeSet::new, |platform| images(platform, &arguments));
-    let down = DownSettings {
+    let mut down = DownSettings {
         services: services(platform.as_ref(), &arguments.services)?,
         volumes: arguments.volumes,
         grace: arguments.timeout.map(Duration::from_secs),
+        pre_stop: BTreeMap::new(),
     };
     let whole = down.services.is_empty();
     let settings = context.load_settings();
@@ -90,9 +91,19 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
                 problem(codes::ENGINE_UNAVAILABLE, message, "say `--engine docker`, or leave it out");
             return Err(Failure::new(ExitCode::Prerequisite, problem));
         }
+        // Processes have no hooks, and what they are made from is not looked at for their end.
+        let in_containers = platform.as_ref().filter(|_| host.engine().name() == "docker");
+        if let Some(platform) = in_containers
+            && let Ok((desired, _)) = host.desired(&platform.project)
+        {
+            down.pre_stop = converge::pre_stop(&desired);
+        }
         let work =
             Work { host: &*host, dry_run: context.settings.dry_run, events, cancel, command: "kernel down" };
         let change = converge::down(&name, &down, work).await?;
+        if let Some(platform) = in_containers {
+            providers::down(platform, &arguments.services, work).await?;
+        }
         if change.plan.is_empty() && !context.settings.dry_run {
             let what = if whole { name.to_string() } else { arguments.services.join("`, `") };
             events.emit(Event::Notice { message: format!("nothing of `{what}` is left; nothing to do") });
@@ -110,16 +121,14 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
     Ok(ExitCode::Success)
 }
 
-/// The files of the project, when something is asked that stands only there. Services of a project that is named can be
-/// taken down without them.
+/// The files of the project, as far as they are needed: for names and images. Without them a project can be taken down all
+/// the same, only without the hooks and the providers that stand in them.
 fn loaded(context: &Context, arguments: &Arguments) -> Result<Option<Platform>, Failure> {
-    if arguments.services.is_empty() && arguments.rmi.is_none() {
-        return Ok(None);
-    }
     let settings = context.load_settings();
+    let whole = arguments.services.is_empty();
     match load::load(&settings, &Secrets, false) {
         Ok(platform) => Ok(Some(platform)),
-        Err(_) if load::given_name(&settings).is_some() && arguments.rmi.is_none() => Ok(None),
+        Err(_) if (whole || load::given_name(&settings).is_some()) && arguments.rmi.is_none() => Ok(None),
         Err(failure) => Err(failure),
     }
 }

@@ -1,5 +1,6 @@
 //! `kernel images`: the images of containers, and what is done with images beside building them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,11 +11,13 @@ use kernel_ops::images::{self, BuildSettings, Built, ImageWork, MadeImage, MadeR
 
 use kernel_report::{Cell, Table};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::arguments::DataFormat;
 use crate::commands::build::{self, Where};
 use crate::context::Context;
-use crate::{stack, work};
+use crate::format::Plain;
+use crate::{output, stack, work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,15 +41,12 @@ pub struct Arguments {
     services: Vec<String>,
 
     /// The form of the answer
-    #[arg(
-        short = 'o',
-        long = "output",
-        visible_alias = "format",
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT"
-    )]
-    format: DataFormat,
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    output: DataFormat,
+
+    /// The form of the answer, by docker compose's words
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "output")]
+    format: Option<Plain>,
 }
 
 #[derive(Serialize)]
@@ -101,13 +101,16 @@ struct PushArguments {
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.action {
         Some(Action::Push(arguments)) => push(context, arguments),
-        None => list(context, &arguments.services, arguments.format),
+        None => list(context, &arguments),
     }
 }
 
-fn list(context: &Context, services: &[String], format: DataFormat) -> Result<ExitCode, Failure> {
-    let found = stack::run(context, async |stack, _| stack.images(services).await)?;
-    let ids = || found.iter().map(|image| image.id.clone()).collect();
+fn list(context: &Context, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let found = stack::run(context, async |stack, _| stack.images(&arguments.services).await)?;
+    let ids = || {
+        let ids: BTreeSet<&str> = found.iter().map(|image| image.id.trim_start_matches("sha256:")).collect();
+        ids.into_iter().map(str::to_owned).collect()
+    };
     let table = || {
         let mut table =
             Table::new(["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"]);
@@ -131,9 +134,27 @@ fn list(context: &Context, services: &[String], format: DataFormat) -> Result<Ex
             table.render(context.settings.answer)
         }
     };
-    let format = stack::with_quiet(context, format);
+    let format = stack::with_quiet(context, arguments.output);
+    if arguments.format == Some(Plain::Json) && format != DataFormat::Name {
+        let all: Vec<Value> = found.iter().map(compose_form).collect();
+        output::answer(&format!("{}\n", Value::from(all)));
+        return Ok(ExitCode::Success);
+    }
     context.answer(format, &Used { schema: "kernel.image-use/v1", images: &found }, table, ids);
     Ok(ExitCode::Success)
+}
+
+/// What `docker compose images --format json` prints of an image.
+fn compose_form(image: &ImageUse) -> Value {
+    json!({
+        "ID": image.id,
+        "ContainerName": image.container,
+        "Repository": image.repository,
+        "Tag": image.tag,
+        "Platform": image.platform,
+        "Size": image.size,
+        "LastTagTime": image.tagged,
+    })
 }
 
 fn push(context: &Context, arguments: PushArguments) -> Result<ExitCode, Failure> {

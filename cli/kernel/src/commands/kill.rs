@@ -26,6 +26,10 @@ pub struct Arguments {
     #[arg(short, long, default_value = "SIGKILL", value_name = "SIGNAL")]
     signal: String,
 
+    /// As docker compose has it. Without names the signal goes to what is no longer in the files anyway
+    #[arg(long)]
+    remove_orphans: bool,
+
     /// The form of the answer
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     format: DataFormat,

@@ -177,8 +177,10 @@ enum Kind {
 }
 
 impl Form {
-    /// With the clock and the name of the service.
-    pub(super) const PEOPLE: Self = Self { kind: Kind::People, timestamps: false, prefix: true };
+    /// For people: the whole time or the clock, and the name of the service or not.
+    pub(super) const fn people(timestamps: bool, prefix: bool) -> Self {
+        Self { kind: Kind::People, timestamps, prefix }
+    }
 
     pub(super) fn line(self, line: &LogLine) -> String {
         let time = if self.timestamps { format!("{} ", line.time) } else { String::new() };

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::arguments::DataFormat;
 use crate::context::Context;
-use crate::{engine, stack, work};
+use crate::format::Plain;
+use crate::{engine, output, stack, work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,15 +31,12 @@ pub struct Arguments {
     filter: Option<String>,
 
     /// The form of the answer
-    #[arg(
-        short = 'o',
-        long = "output",
-        visible_alias = "format",
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT"
-    )]
-    format: DataFormat,
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    output: DataFormat,
+
+    /// The form of the answer, by docker compose's words
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "output")]
+    format: Option<Plain>,
 }
 
 #[derive(Serialize)]
@@ -69,7 +67,11 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         }
     };
     let names = || found.iter().map(|project| project.name.clone()).collect();
-    let format = stack::with_quiet(context, arguments.format);
+    let format = stack::with_quiet(context, arguments.output);
+    if arguments.format == Some(Plain::Json) && format != DataFormat::Name {
+        output::answer(&format!("{}\n", serde_json::to_string(&found).unwrap_or_default()));
+        return Ok(ExitCode::Success);
+    }
     context.answer(format, &Answer { schema: "kernel.projects/v1", projects: &found }, table, names);
     Ok(ExitCode::Success)
 }

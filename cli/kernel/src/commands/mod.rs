@@ -4,9 +4,11 @@ mod attach;
 pub(crate) mod build;
 mod change;
 mod cluster;
+mod commit;
 mod completions;
 mod config;
 mod cp;
+mod create;
 mod deploy;
 mod diff;
 mod doctor;
@@ -14,6 +16,7 @@ mod down;
 mod events;
 mod exec;
 mod explain;
+mod export;
 mod help;
 mod history;
 mod images;
@@ -32,6 +35,7 @@ mod pull;
 mod push;
 mod reference;
 mod restart;
+mod rm;
 mod rollback;
 mod run;
 mod sandbox;
@@ -45,7 +49,9 @@ mod stop;
 mod top;
 mod unpause;
 mod up;
+mod version;
 mod versions;
+mod volumes;
 mod wait;
 mod watch;
 mod why;
@@ -109,6 +115,16 @@ pub enum Command {
     Unpause(unpause::Arguments),
     /// Wait until a container has ended, and give its exit code
     Wait(wait::Arguments),
+    /// Make containers, start none
+    Create(create::Arguments),
+    /// Remove containers that do not run
+    Rm(rm::Arguments),
+    /// Give the files of a container as a tar archive
+    Export(export::Arguments),
+    /// Make an image of what a container became
+    Commit(commit::Arguments),
+    /// Show the named volumes of the project
+    Volumes(volumes::Arguments),
     /// Show the Compose projects that have containers
     Ls(ls::Arguments),
     /// Prove that every service is ready and does its job
@@ -127,6 +143,8 @@ pub enum Command {
     Doctor(doctor::Arguments),
     /// Show every pinned version and where it is used
     Versions(versions::Arguments),
+    /// Show which version this is
+    Version(version::Arguments),
     /// Say what an error code means and what to do about it
     Explain(explain::Arguments),
     /// Tell about a command or a topic
@@ -149,7 +167,7 @@ pub enum Command {
     Status(status::Arguments),
     /// Show what was deployed before
     History(history::Arguments),
-    /// Isolated, seeded platforms for tenants (not implemented yet)
+    /// Isolated, seeded platforms for tenants
     Sandbox(sandbox::Arguments),
     /// Write the reference of the command line
     #[command(name = "__reference", hide = true)]
@@ -169,6 +187,8 @@ impl Command {
             Self::Attach(arguments) => return attach::run(context, arguments),
             Self::Up(arguments) => return up::run(context, arguments),
             Self::Wait(arguments) => return wait::run(context, arguments),
+            Self::Sandbox(arguments) => return sandbox::run(context, arguments),
+            Self::Create(arguments) => return create::run(context, arguments),
             Self::Scale(arguments) => scale::run(context, arguments),
             Self::Pull(arguments) => pull::run(context, arguments),
             Self::Push(arguments) => push::run(context, arguments),
@@ -180,6 +200,11 @@ impl Command {
             Self::Kill(arguments) => kill::run(context, arguments),
             Self::Pause(arguments) => pause::run(context, arguments),
             Self::Unpause(arguments) => unpause::run(context, arguments),
+            Self::Rm(arguments) => rm::run(context, arguments),
+            Self::Export(arguments) => export::run(context, arguments),
+            Self::Commit(arguments) => commit::run(context, arguments),
+            Self::Volumes(arguments) => volumes::run(context, arguments),
+            Self::Version(arguments) => version::run(context, arguments),
             Self::Ls(arguments) => ls::run(context, arguments),
             Self::Down(arguments) => down::run(context, arguments),
             Self::Ps(arguments) => ps::run(context, arguments),
@@ -208,7 +233,6 @@ impl Command {
             Self::Rollback(arguments) => rollback::run(context, arguments),
             Self::Status(arguments) => status::run(context, arguments),
             Self::History(arguments) => history::run(context, arguments),
-            Self::Sandbox(arguments) => sandbox::run(context, arguments),
             Self::Reference(arguments) => reference::run(context, arguments),
         };
         exit.map(Into::into)

@@ -7,11 +7,12 @@ use kernel_engine_docker::stack::{Listed, Stack, Which};
 use kernel_ops::load::{self, Platform};
 use kernel_ops::status::{self, STATES, Selection, Status};
 use kernel_ops::{Failure, codes, converge, problem};
-use kernel_report::{Cell, Paint, Table};
+use kernel_report::template::{Fields, Record};
+use kernel_report::{Cell, Look, Paint, Table};
 
 use crate::arguments::DataFormat;
-use crate::codes::NOT_IMPLEMENTED;
 use crate::context::Context;
+use crate::format::Shown;
 use crate::{engine, output, work};
 
 const EXAMPLES: &str = "\
@@ -20,6 +21,8 @@ Examples:
   kernel ps --all                also what is not started and what is embedded
   kernel ps -q web               the ids of one service's containers
   kernel ps --status exited      what ended
+  kernel ps --format 'table {{.Name}}\t{{.Status}}\t{{.Ports}}'
+                                 containers as docker compose shows them
   kernel ps -o json | jq '.services[] | select(.state != \"ready\")'";
 
 /// What can be said.
@@ -38,7 +41,7 @@ pub struct Arguments {
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     output: DataFormat,
 
-    /// `table`, or `json` for what docker compose prints of each container, one per line
+    /// Containers as docker compose shows them: `table`, `json`, or a template of Go such as `{{.Name}} {{.State}}`
     #[arg(long, value_name = "FORMAT", conflicts_with = "output")]
     format: Option<String>,
 
@@ -54,7 +57,7 @@ pub struct Arguments {
     #[arg(long = "filter", value_name = "status=STATE", value_parser = filter)]
     filters: Vec<String>,
 
-    /// With `--format json`: ids, commands and mounts in full
+    /// With `--format`: ids, commands and mounts in full
     #[arg(long)]
     no_trunc: bool,
 
@@ -82,23 +85,47 @@ fn filter(text: &str) -> Result<String, String> {
     }
 }
 
-/// What is printed of each container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What docker compose's templates may name.
+const FIELDS: Fields = Fields {
+    named: &[
+        ("ID", "CONTAINER ID"),
+        ("Name", "NAME"),
+        ("Names", "NAMES"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("Project", "PROJECT"),
+        ("Service", "SERVICE"),
+        ("CreatedAt", "CREATED AT"),
+        ("RunningFor", "CREATED"),
+        ("State", "STATE"),
+        ("Status", "STATUS"),
+        ("Health", "HEALTH"),
+        ("ExitCode", "EXIT CODE"),
+        ("Ports", "PORTS"),
+        ("Publishers", "PUBLISHERS"),
+        ("Labels", "LABELS"),
+        ("Networks", "NETWORKS"),
+        ("Mounts", "MOUNTS"),
+        ("LocalVolumes", "LOCAL VOLUMES"),
+        ("Size", "SIZE"),
+    ],
+    of_elements: &["URL", "TargetPort", "PublishedPort", "Protocol"],
+    labels: true,
+    usual: "{{.Name}}\t{{.Image}}\t{{.Command}}\t{{.Service}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}",
+};
+
+/// What is printed of containers.
+#[derive(Clone, Debug)]
 enum Part {
-    Id,
-    ComposeJson,
+    Ids,
+    Shown(Shown),
 }
 
 /// Shows it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let part = match arguments.format.as_deref() {
-        Some("json") => Some(Part::ComposeJson),
-        Some("table") | None => context.settings.quiet.then_some(Part::Id),
-        Some(other) => {
-            let message = format!("the format `{other}` is a template of Go, and those are not implemented");
-            let help = "say `--format json`, or `-o json`, and pick what you want with `jq`";
-            return Err(Failure::new(ExitCode::Usage, problem(NOT_IMPLEMENTED, message, help)));
-        }
+    let part = match arguments.format.as_deref().map(|format| Shown::parse(format, &FIELDS)).transpose()? {
+        _ if context.settings.quiet => Some(Part::Ids),
+        shown => shown.map(Part::Shown),
     };
     let platform = load::load(&context.load_settings(), &engine::Secrets, false)?;
     let selection = Selection {
@@ -124,11 +151,14 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             &names(&status, containers.as_deref(), selection.all || !selection.states.is_empty()).join(""),
         );
     } else if let (Some(part), Some(containers)) = (part, containers) {
-        let line = |container: &Listed| match part {
-            Part::Id => format!("{}\n", container.id),
-            Part::ComposeJson => format!("{}\n", container.compose_form(arguments.no_trunc)),
+        let text = match part {
+            Part::Ids => containers.iter().map(|container| format!("{}\n", container.id)).collect(),
+            Part::Shown(shown) => {
+                let record = |container: &Listed| record(container, arguments.no_trunc);
+                shown.render(&containers.iter().map(record).collect::<Vec<_>>())?
+            }
         };
-        output::answer(&containers.iter().map(line).collect::<String>());
+        output::answer(&text);
     } else {
         show(context, arguments.output, &status);
     }
@@ -156,6 +186,12 @@ async fn containers(
     Ok(containers)
 }
 
+/// A container as templates see it.
+fn record(container: &Listed, full: bool) -> Record {
+    let fields = container.compose_form(full);
+    Record { fields: fields.as_object().cloned().unwrap_or_default(), labels: container.labels().clone() }
+}
+
 /// The names of the services of containers, else of those that run or of all, each once.
 fn names(status: &Status, containers: Option<&[Listed]>, all: bool) -> Vec<String> {
     let mut names: Vec<String> = match containers {
@@ -180,27 +216,29 @@ fn no_containers() -> Failure {
 }
 
 fn show(context: &Context, format: DataFormat, status: &Status) {
-    let table = || {
-        if status.services.is_empty() {
-            return "nothing runs; `kernel up` starts everything\n".to_owned();
-        }
-        let mut table = Table::new(["SERVICE", "STATE", "PID", "PORTS", "RESTARTS", "SINCE", "DETAIL"]);
-        for service in &status.services {
-            let ports: Vec<String> = service.ports.iter().map(u16::to_string).collect();
-            table.row([
-                Cell::from(service.name.as_str()),
-                Cell::painted(service.status.as_str(), paint(service.state)),
-                Cell::from(service.pid.map(|pid| pid.to_string()).unwrap_or_default()),
-                Cell::from(ports.join(" ")),
-                Cell::from(service.restarts.to_string()),
-                Cell::from(service.since.get(..19).unwrap_or(&service.since)),
-                Cell::from(service.detail.clone().unwrap_or_default()),
-            ]);
-        }
-        table.render(context.settings.answer)
-    };
     let names = || status.services.iter().map(|service| service.name.clone()).collect();
-    context.answer(format, status, table, names);
+    context.answer(format, status, || table(status, context.settings.answer), names);
+}
+
+/// One row per service.
+pub(super) fn table(status: &Status, look: Look) -> String {
+    if status.services.is_empty() {
+        return "nothing runs; `kernel up` starts everything\n".to_owned();
+    }
+    let mut table = Table::new(["SERVICE", "STATE", "PID", "PORTS", "RESTARTS", "SINCE", "DETAIL"]);
+    for service in &status.services {
+        let ports: Vec<String> = service.ports.iter().map(u16::to_string).collect();
+        table.row([
+            Cell::from(service.name.as_str()),
+            Cell::painted(service.status.as_str(), paint(service.state)),
+            Cell::from(service.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+            Cell::from(ports.join(" ")),
+            Cell::from(service.restarts.to_string()),
+            Cell::from(service.since.get(..19).unwrap_or(&service.since)),
+            Cell::from(service.detail.clone().unwrap_or_default()),
+        ]);
+    }
+    table.render(look)
 }
 
 fn paint(state: &str) -> Paint {

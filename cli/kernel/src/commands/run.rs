@@ -65,6 +65,19 @@ pub struct Arguments {
     #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
     no_tty: bool,
 
+    /// Keep its input open. `false`: it reads nothing
+    #[arg(
+        short,
+        long,
+        value_name = "BOOLEAN",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    interactive: bool,
+
     /// Do not bring up what the service needs
     #[arg(long)]
     no_deps: bool,
@@ -93,6 +106,14 @@ pub struct Arguments {
     /// When images are fetched, in place of what the files say
     #[arg(long, value_enum, value_name = "POLICY")]
     pull: Option<Pull>,
+
+    /// Do not tell how far steps are that take long
+    #[arg(long, visible_alias = "quiet-build", overrides_with = "quiet_pull")]
+    quiet_pull: bool,
+
+    /// End what still runs for the project and is no longer in its files
+    #[arg(long, conflicts_with = "no_deps")]
+    remove_orphans: bool,
 
     /// Let it answer to the service's name in networks
     #[arg(long)]
@@ -134,7 +155,8 @@ fn ports(text: &str) -> Result<Ports, String> {
 
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let tty = !arguments.detach && !arguments.no_tty && terminal::is_whole();
+    let tty = !arguments.detach && !arguments.no_tty && arguments.interactive && terminal::is_whole();
+    context.settings.no_progress = arguments.quiet_pull;
     let settings = RunSettings {
         service: arguments.service,
         command: arguments.command,
@@ -151,9 +173,10 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
         publish: arguments.publish.into_iter().flat_map(|ports| ports.0).collect(),
         use_aliases: arguments.use_aliases,
         no_deps: arguments.no_deps,
+        remove_orphans: arguments.remove_orphans,
         remove: arguments.rm,
         tty,
-        stdin: !arguments.detach,
+        stdin: !arguments.detach && arguments.interactive,
     };
     let dry_run = context.settings.dry_run;
     let mut platform = load::load(&context.load_settings(), &engine::Secrets, !dry_run)?;
@@ -171,7 +194,10 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             stack.start(&name).await?;
             return Ok(None);
         }
-        let session = stack.start_and_attach(&name, tty).await?;
+        let mut session = stack.start_and_attach(&name, tty).await?;
+        if !arguments.interactive {
+            session.input = None;
+        }
         terminal::talk(session).await
     })?;
     if arguments.detach {

@@ -21,12 +21,17 @@ pub struct Arguments {
     /// Which service, and how many containers it shall have
     #[arg(value_name = "SERVICE=NUMBER", required = true, value_parser = replicas)]
     services: Vec<(String, u32)>,
+
+    /// Only the services that are named, not what they need
+    #[arg(long)]
+    no_deps: bool,
 }
 
 /// Does it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
     let names: Vec<String> = arguments.services.iter().map(|(name, _)| name.clone()).collect();
-    let settings = ChangeSettings { services: names.clone(), ..ChangeSettings::default() };
+    let settings =
+        ChangeSettings { services: names.clone(), alone: arguments.no_deps, ..ChangeSettings::default() };
     let adjust = |platform: &mut kernel_ops::load::Platform| {
         select::named(&platform.project, &names)?;
         for (name, number) in &arguments.services {

@@ -8,11 +8,14 @@ use kernel_core::exit::ExitCode;
 use kernel_engine::EngineError;
 use kernel_engine_docker::stack::{Stack, Usage, Which};
 use kernel_ops::Failure;
+use kernel_report::template::{Fields, Record};
 use kernel_report::{Cell, Table};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::arguments::DataFormat;
 use crate::context::Context;
+use crate::format::{Shown, binary, decimal};
 use crate::{output, stack};
 
 const EXAMPLES: &str = "\
@@ -40,20 +43,41 @@ pub struct Arguments {
     #[arg(long)]
     no_stream: bool,
 
-    /// Whole identifiers
+    /// Identifiers in full
     #[arg(long)]
     no_trunc: bool,
 
     /// The form of the answer
-    #[arg(
-        short = 'o',
-        long = "output",
-        visible_alias = "format",
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT"
-    )]
-    format: DataFormat,
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    output: DataFormat,
+
+    /// What docker compose shows: `table`, `json`, or a template of Go such as `{{.Name}} {{.CPUPerc}}`
+    #[arg(long, value_name = "FORMAT", conflicts_with = "output")]
+    format: Option<String>,
+}
+
+/// What Docker's templates may name.
+const FIELDS: Fields = Fields {
+    named: &[
+        ("Container", "CONTAINER"),
+        ("Name", "NAME"),
+        ("ID", "CONTAINER ID"),
+        ("CPUPerc", "CPU %"),
+        ("MemUsage", "MEM USAGE / LIMIT"),
+        ("MemPerc", "MEM %"),
+        ("NetIO", "NET I/O"),
+        ("BlockIO", "BLOCK I/O"),
+        ("PIDs", "PIDS"),
+    ],
+    of_elements: &[],
+    labels: false,
+    usual: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+};
+
+/// How samples are shown.
+enum Form {
+    Ours(DataFormat),
+    Dockers(Shown),
 }
 
 #[derive(Serialize)]
@@ -64,14 +88,20 @@ struct Answer<'a> {
 
 /// Shows it.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let form = match &arguments.format {
+        Some(format) => Form::Dockers(Shown::parse(format, &FIELDS)?),
+        None => Form::Ours(arguments.output),
+    };
+    let mut refused = None;
     stack::follow(context, async |stack, _| {
-        if arguments.no_stream {
-            once(context, &arguments, stack).await
+        refused = if arguments.no_stream {
+            once(context, &arguments, &form, stack).await?
         } else {
-            again(context, &arguments, stack).await
-        }
+            again(context, &arguments, &form, stack).await?
+        };
+        Ok(())
     })?;
-    Ok(ExitCode::Success)
+    refused.map_or(Ok(ExitCode::Success), Err)
 }
 
 impl Arguments {
@@ -80,39 +110,76 @@ impl Arguments {
     }
 }
 
-async fn once(context: &Context, arguments: &Arguments, stack: &Stack) -> Result<(), EngineError> {
+/// Gives what a template can't do.
+async fn once(
+    context: &Context,
+    arguments: &Arguments,
+    form: &Form,
+    stack: &Stack,
+) -> Result<Option<Failure>, EngineError> {
     let mut samples = stack.usage(&arguments.services, arguments.which(), false).await?;
     let mut found = BTreeMap::new();
     while let Some(sample) = samples.next().await {
         let sample = sample?;
         found.insert(sample.name.clone(), sample);
     }
+    let output = match form {
+        Form::Ours(output) => *output,
+        Form::Dockers(shown) => {
+            let records: Vec<Record> =
+                found.values().map(|usage| record(usage, arguments.no_trunc)).collect();
+            return Ok(shown.render(&records).map(|text| output::answer(&text)).err());
+        }
+    };
     let answer = Answer { schema: "kernel.stats/v1", containers: found.values().collect() };
     let names = || found.keys().cloned().collect();
-    context.answer(arguments.format, &answer, || table(context, arguments, &found), names);
-    Ok(())
+    context.answer(output, &answer, || table(context, arguments, &found), names);
+    Ok(None)
 }
 
-/// A table is drawn anew when every container has told again; the other forms are a line per sample.
-async fn again(context: &Context, arguments: &Arguments, stack: &Stack) -> Result<(), EngineError> {
+/// A table is drawn anew when every container has told again; the other forms are a line per sample. Gives what a
+/// template can't do.
+async fn again(
+    context: &Context,
+    arguments: &Arguments,
+    form: &Form,
+    stack: &Stack,
+) -> Result<Option<Failure>, EngineError> {
+    let drawn = |found: &BTreeMap<String, Usage>| match form {
+        Form::Ours(_) => Ok(table(context, arguments, found)),
+        Form::Dockers(shown) => {
+            shown.render(&found.values().map(|usage| record(usage, arguments.no_trunc)).collect::<Vec<_>>())
+        }
+    };
     let mut samples = stack.usage(&arguments.services, arguments.which(), true).await?;
     let mut found = BTreeMap::new();
     let mut waiting = BTreeMap::new();
     while let Some(sample) = samples.next().await {
         let sample = sample?;
-        let text = match arguments.format {
-            DataFormat::Table => {
+        let is_table = match form {
+            Form::Ours(output) => *output == DataFormat::Table,
+            Form::Dockers(shown) => shown.is_table(),
+        };
+        let text = match form {
+            _ if is_table => {
                 let round_is_over = waiting.insert(sample.name.clone(), ()).is_some();
-                let text = round_is_over.then(|| format!("{CLEAR}{}", table(context, arguments, &found)));
+                let text = round_is_over.then(|| drawn(&found));
                 if round_is_over {
                     waiting.clear();
                 }
                 found.insert(sample.name.clone(), sample);
-                text
+                text.map(|text| text.map(|text| format!("{CLEAR}{text}")))
             }
-            DataFormat::Name => Some(format!("{}\n", sample.name)),
-            DataFormat::Json => serde_json::to_string(&sample).ok().map(|line| line + "\n"),
-            DataFormat::Yaml => serde_yaml::to_string(&sample).ok().map(|text| format!("---\n{text}")),
+            Form::Dockers(shown) => Some(shown.render(&[record(&sample, arguments.no_trunc)])),
+            Form::Ours(DataFormat::Json) => serde_json::to_string(&sample).ok().map(|line| Ok(line + "\n")),
+            Form::Ours(DataFormat::Yaml) => {
+                serde_yaml::to_string(&sample).ok().map(|text| Ok(format!("---\n{text}")))
+            }
+            Form::Ours(_) => Some(Ok(format!("{}\n", sample.name))),
+        };
+        let text = match text.transpose() {
+            Ok(text) => text,
+            Err(failure) => return Ok(Some(failure)),
         };
         if let Some(text) = text
             && !output::answer_while_read(&text)
@@ -120,7 +187,28 @@ async fn again(context: &Context, arguments: &Arguments, stack: &Stack) -> Resul
             break;
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// A sample as templates see it.
+fn record(usage: &Usage, full: bool) -> Record {
+    let id = if full { &*usage.id } else { usage.id.get(..12).unwrap_or(&usage.id) };
+    let share = match usage.memory_limit {
+        0 => 0.0,
+        limit => usage.memory as f64 / limit as f64 * 100.0,
+    };
+    let fields = json!({
+        "BlockIO": format!("{} / {}", decimal(usage.read), decimal(usage.written)),
+        "CPUPerc": format!("{:.2}%", usage.cpu_percent),
+        "Container": usage.id,
+        "ID": id,
+        "MemPerc": format!("{share:.2}%"),
+        "MemUsage": format!("{} / {}", binary(usage.memory), binary(usage.memory_limit)),
+        "Name": usage.name,
+        "NetIO": format!("{} / {}", decimal(usage.received), decimal(usage.sent)),
+        "PIDs": usage.processes.to_string(),
+    });
+    Record { fields: fields.as_object().cloned().unwrap_or_default(), labels: BTreeMap::new() }
 }
 
 fn table(context: &Context, arguments: &Arguments, found: &BTreeMap<String, Usage>) -> String {

@@ -14,16 +14,18 @@ use kernel_ops::converge::{self, Change, ChangeSettings};
 use kernel_ops::endpoints::{self, Endpoint};
 use kernel_ops::host::Host;
 use kernel_ops::load::Platform;
-use kernel_ops::{Failure, select};
+use kernel_ops::{Failure, problem, select};
 use kernel_report::{Cell, Table};
 
 use crate::arguments::DataFormat;
+use crate::codes::NOT_IMPLEMENTED;
+use crate::commands::logs::Form;
 use crate::commands::{change, infra, watch, why};
 use crate::context::Context;
 use crate::settings::Progress;
 use crate::values::duration;
 use crate::{output, stack};
-use attached::{Abort, Attached, On};
+use attached::{Abort, Attached, Heard, On};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,12 +38,12 @@ Examples:
   kernel up --infra-only              the env file for services that you run by hand";
 
 /// What can be said.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(before_help = EXAMPLES)]
 pub struct Arguments {
     /// The services, with all that they need; without names all
     #[arg(value_name = "SERVICE")]
-    services: Vec<String>,
+    pub(super) services: Vec<String>,
 
     /// Only what services need from outside; writes the env file for services run by hand
     #[arg(long)]
@@ -53,11 +55,11 @@ pub struct Arguments {
 
     /// End what still runs for the project and is no longer in its files
     #[arg(long)]
-    remove_orphans: bool,
+    pub(super) remove_orphans: bool,
 
     /// Replace what runs of the named services although nothing about it changed
     #[arg(long, conflicts_with = "no_recreate")]
-    force_recreate: bool,
+    pub(super) force_recreate: bool,
 
     /// Replace what the named services need, too, although nothing about it changed
     #[arg(long, conflicts_with = "no_recreate")]
@@ -71,9 +73,10 @@ pub struct Arguments {
     #[arg(
         long,
         conflicts_with_all =
-            ["wait", "watch", "rolling", "abort_on_container_exit", "abort_on_container_failure", "exit_code_from"]
+            ["wait", "watch", "rolling", "abort_on_container_exit", "abort_on_container_failure", "exit_code_from",
+             "attach", "attach_dependencies"]
     )]
-    no_start: bool,
+    pub(super) no_start: bool,
 
     /// Replace a container only when the new one beside it is ready; for services that can run twice
     #[arg(long, conflicts_with = "no_recreate")]
@@ -81,7 +84,7 @@ pub struct Arguments {
 
     /// Leave what runs as it is, also where the files say something else now
     #[arg(long)]
-    no_recreate: bool,
+    pub(super) no_recreate: bool,
 
     /// Only the services that are named, not what they need
     #[arg(long, requires = "services")]
@@ -89,19 +92,23 @@ pub struct Arguments {
 
     /// Another number of containers for a service; may be said several times
     #[arg(long, value_name = "SERVICE=NUMBER", value_parser = super::scale::replicas)]
-    scale: Vec<(String, u32)>,
+    pub(super) scale: Vec<(String, u32)>,
 
     /// Build images first, also where they are there
     #[arg(long, conflicts_with = "no_build")]
-    build: bool,
+    pub(super) build: bool,
 
     /// Build no image, also where it is missing
     #[arg(long)]
-    no_build: bool,
+    pub(super) no_build: bool,
 
     /// When images are fetched, in place of what the files say
     #[arg(long, value_enum, value_name = "POLICY")]
-    pull: Option<Pull>,
+    pub(super) pull: Option<Pull>,
+
+    /// Do not tell how far steps are that take long, such as fetching and building images
+    #[arg(long, visible_alias = "quiet-build", overrides_with = "quiet_pull")]
+    pub(super) quiet_pull: bool,
 
     /// So many seconds between asking a service to end and ending it, in place of its own time
     #[arg(short, long, value_name = "SECONDS")]
@@ -131,14 +138,53 @@ pub struct Arguments {
     #[arg(short, long, conflicts_with = "detach")]
     watch: bool,
 
+    /// Stay and show what these services say; Ctrl-C ends all that was started. May be said several times
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait", "watch", "attach_dependencies"])]
+    attach: Vec<String>,
+
+    /// Stay and show also what the services say that the named ones need
+    #[arg(long, conflicts_with_all = ["detach", "wait", "watch"])]
+    attach_dependencies: bool,
+
+    /// Stay and show what the services say but these. May be said several times
+    #[arg(long, value_name = "SERVICE")]
+    no_attach: Vec<String>,
+
+    /// Of what services say: the whole time of each line, and not only the clock
+    #[arg(long)]
+    timestamps: bool,
+
+    /// Of what services say: without the name of the service, and without the clock
+    #[arg(long)]
+    no_log_prefix: bool,
+
+    /// Accepted as docker compose accepts it: lines have no colour but what the service itself says
+    #[arg(long)]
+    no_color: bool,
+
+    /// Accepted as docker compose accepts it: nothing is asked
+    #[arg(short, long)]
+    yes: bool,
+
+    /// There is no menu: `false` is what is there
+    #[arg(
+        long,
+        value_name = "BOOLEAN",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set
+    )]
+    menu: Option<bool>,
+
     /// The form of the answer
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
-    format: DataFormat,
+    pub(super) format: DataFormat,
 }
 
 /// When images are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Pull {
+pub enum Pull {
     /// Every time
     Always,
     /// When they are not there
@@ -163,10 +209,16 @@ pub(super) fn say_images(platform: &mut Platform, pull: Option<Pull>, build: boo
 }
 
 impl Arguments {
+    /// `create` is an `up` that starts nothing.
+    pub(super) fn to_create() -> Self {
+        Self { no_start: true, ..Self::default() }
+    }
+
     /// What is said here in place of what the files say.
     fn adjust(&self, platform: &mut Platform) -> Result<(), Failure> {
         let scaled = self.scale.iter().map(|(name, _)| name.clone());
-        let names: Vec<String> = scaled.chain(self.exit_code_from.clone()).collect();
+        let heard = self.attach.iter().chain(&self.no_attach).cloned();
+        let names: Vec<String> = scaled.chain(self.exit_code_from.clone()).chain(heard).collect();
         select::named(&platform.project, &names)?;
         if self.watch {
             // What can't be watched is better told before anything is started.
@@ -184,20 +236,46 @@ impl Arguments {
         Ok(())
     }
 
-    /// Whether and when everything ends.
+    /// Whether the command stays, when everything ends, and what is shown meanwhile.
     fn abort(&self) -> Option<Abort> {
+        let stays = !self.attach.is_empty()
+            || self.attach_dependencies
+            || !(self.no_attach.is_empty() || self.detach || self.wait || self.no_start || self.watch);
         let on = match (self.abort_on_container_failure, self.abort_on_container_exit) {
             (true, _) => On::Failure,
             (_, true) => On::Exit,
             _ if self.exit_code_from.is_some() => On::Exit,
+            _ if stays => On::Nothing,
             _ => return None,
         };
-        Some(Abort { on, code_from: self.exit_code_from.clone() })
+        Some(Abort {
+            on,
+            code_from: self.exit_code_from.clone(),
+            heard: Heard {
+                only: self.attach.clone(),
+                with_dependencies: self.attach_dependencies,
+                but: self.no_attach.clone(),
+            },
+            form: Form::people(self.timestamps, !self.no_log_prefix),
+        })
+    }
+
+    /// The menu of docker compose is not there, and what it offers is.
+    fn refuse_menu(&self) -> Result<(), Failure> {
+        if self.menu != Some(true) {
+            return Ok(());
+        }
+        let message = "`up --menu` is not implemented: there is no menu";
+        let help = "what it offers: `kernel logs -f` shows what services say, `kernel watch` carries changes over, \
+                    `kernel down` ends all";
+        Err(Failure::new(ExitCode::Usage, problem(NOT_IMPLEMENTED, message, help)))
     }
 }
 
 /// Brings it up.
 pub fn run(context: &mut Context, arguments: Arguments) -> Result<std::process::ExitCode, Failure> {
+    arguments.refuse_menu()?;
+    context.settings.no_progress = arguments.quiet_pull;
     let abort = arguments.abort();
     let settings = ChangeSettings {
         services: arguments.services.clone(),
@@ -232,6 +310,12 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<std::process::
             let attached = attached.transpose()?;
             let change = match converge::up(platform, &settings, work).await {
                 Ok(change) => change,
+                Err(failure) if failure.exit == ExitCode::Interrupted => {
+                    return Err(match &attached {
+                        Some(attached) => attached.end_started(failure).await,
+                        None => failure,
+                    });
+                }
                 Err(mut failure) => {
                     // What failed is seen best before anything else happens to it.
                     if matches!(failure.exit, ExitCode::Unhealthy | ExitCode::Timeout) {

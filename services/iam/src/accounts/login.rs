@@ -3,24 +3,17 @@
 use std::time::Duration;
 
 use svc_kit::{Problem, RequestContext, Secret};
-use svc_stores::cache::CacheKey;
 use uuid::Uuid;
 
 use super::{Accounts, Granted, later};
 use crate::{
     domain::{Choice, Email, IamError, OWNER, Tenant, Tier, User, choose},
+    limits::{self, LOGINS_OF_ADDRESS, LOGINS_OF_CLIENT, LOGINS_OF_PAIR},
     store, tokens,
 };
 
 /// How long a user may take to choose a tenant.
 const CHOICE_LIFETIME: Duration = Duration::from_secs(5 * 60);
-
-/// Failed logins are counted for so long.
-const FAILURE_WINDOW: Duration = Duration::from_secs(15 * 60);
-
-/// So many may fail for one address, and from one client.
-const FAILURES_PER_EMAIL: i64 = 10;
-const FAILURES_PER_CLIENT: i64 = 100;
 
 /// What comes of a correct password.
 #[derive(Debug, Clone)]
@@ -39,28 +32,30 @@ pub enum LoginOutcome {
 }
 
 impl Accounts {
-    /// Checks address and password. The tenant follows from how many there are.
+    /// Checks address and password, and the code of the second factor where there is one. The tenant follows from how
+    /// many there are.
     ///
     /// # Errors
     ///
-    /// When either is wrong, too many were wrong before, or every tenant of the user is blocked.
+    /// When any of them is wrong, too many were wrong before, or every tenant of the user is blocked.
     pub async fn login(
         &self,
         email: &str,
         password: Secret,
+        code: &str,
         context: &RequestContext,
     ) -> Result<LoginOutcome, Problem> {
         let Ok(email) = Email::parse(email) else { return Err(IamError::WrongCredentials.into()) };
-        let counters = self.count_attempt(&email, context).await?;
+        let client = limits::client(context);
+        let attempt = Attempt { email: email.as_str(), client: client.as_deref() };
+        self.count_attempt(&attempt).await?;
         let found = self.store.user_by_email(&email).await?;
         let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
         let correct = self.passwords.matches(password, hash).await?;
         let Some(user) = user.filter(|_| correct) else { return Err(IamError::WrongCredentials.into()) };
-        // Whoever knows the password is not guessing. A cache that is away forgets by itself.
-        let _ = self.cache.delete(&counters.email).await;
-        if let Some(client) = &counters.client {
-            // Only this attempt: one right password must not hide a hundred guesses at others.
-            let _ = self.cache.increment(client, -1, FAILURE_WINDOW).await;
+        self.uncount_attempt(&attempt).await;
+        if user.mfa_enabled {
+            self.check_second_factor(&user, code).await?;
         }
         let all = self.store.tenants_of(user.id).await?;
         let mut open = Vec::new();
@@ -149,30 +144,29 @@ impl Accounts {
         Ok(granted)
     }
 
-    /// Counts before the password is compared, so that parallel guesses count too. Gives what to take back.
-    async fn count_attempt(&self, email: &Email, context: &RequestContext) -> Result<Counters, Problem> {
-        let counters = Counters {
-            email: CacheKey::platform(&["failed-logins", "email", email.as_str()]),
-            client: context
-                .client_address
-                .as_deref()
-                .map(|address| CacheKey::platform(&["failed-logins", "client", address])),
-        };
-        let client = counters.client.iter().map(|key| (key, FAILURES_PER_CLIENT));
-        for (key, limit) in std::iter::once((&counters.email, FAILURES_PER_EMAIL)).chain(client) {
-            match self.cache.increment(key, 1, FAILURE_WINDOW).await {
-                Ok(count) if count > limit => return Err(IamError::TooManyLogins.into()),
-                Ok(_) => {}
-                // Nobody should be locked out because the cache is away.
-                Err(error) => tracing::warn!(%error, "failed logins cannot be counted"),
-            }
+    /// Counts before the password is compared, so that parallel guesses count too.
+    async fn count_attempt(&self, attempt: &Attempt<'_>) -> Result<(), Problem> {
+        self.limits.spend(&LOGINS_OF_PAIR, &[attempt.email, attempt.client.unwrap_or_default()]).await?;
+        self.limits.spend(&LOGINS_OF_ADDRESS, &[attempt.email]).await?;
+        if let Some(client) = attempt.client {
+            self.limits.spend(&LOGINS_OF_CLIENT, &[client]).await?;
         }
-        Ok(counters)
+        Ok(())
+    }
+
+    /// Whoever knows the password is not guessing. Beside what this client tried at this address, only this attempt is
+    /// taken back: one right password must not hide a hundred guesses at others.
+    async fn uncount_attempt(&self, attempt: &Attempt<'_>) {
+        self.limits.forget(&LOGINS_OF_PAIR, &[attempt.email, attempt.client.unwrap_or_default()]).await;
+        self.limits.give_back(&LOGINS_OF_ADDRESS, &[attempt.email]).await;
+        if let Some(client) = attempt.client {
+            self.limits.give_back(&LOGINS_OF_CLIENT, &[client]).await;
+        }
     }
 }
 
-/// Where an attempt was counted.
-struct Counters {
-    email: CacheKey,
-    client: Option<CacheKey>,
+/// Who tries to sign in as whom.
+struct Attempt<'a> {
+    email: &'a str,
+    client: Option<&'a str>,
 }

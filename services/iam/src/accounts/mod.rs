@@ -1,27 +1,38 @@
 //! What can be done with accounts. Handlers of the wire call these; rules stand in [`domain`](crate::domain).
 
+mod impersonate;
+mod letters;
 mod login;
+mod mfa;
 mod refresh;
 mod register;
 mod roles;
+mod tenants;
 mod users;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use svc_kit::{Problem, RequestContext};
-use svc_stores::{cache::Cache, outbox, relational::Transaction};
+use svc_stores::{outbox, relational::Transaction};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+pub use impersonate::user_in_person;
+pub use letters::Acceptance;
 pub use login::LoginOutcome;
+pub use mfa::NewFactor;
 pub use register::Registration;
+pub use roles::RoleChange;
+pub use tenants::NewTenant;
 pub use users::NewUser;
 
 use crate::{
-    domain::{REFRESH_LIFETIME, Role, Tenant, TenantStatus, Tier, User},
+    domain::{Email, Letter, Purpose, REFRESH_LIFETIME, Role, Tenant, TenantStatus, Tier, User},
     events,
+    limits::Limits,
     passwords::Passwords,
+    sealing::Sealer,
     store::{self, IdentityStore, NewSession},
     tokens::{self, Tokens},
 };
@@ -38,12 +49,16 @@ pub struct Accounts {
     pub passwords: Passwords,
     /// Signing.
     pub tokens: Tokens,
-    /// Failed logins.
-    pub cache: Arc<dyn Cache>,
+    /// What only its owner and we can read.
+    pub sealer: Sealer,
+    /// Counts guesses.
+    pub limits: Limits,
     /// The time.
     pub clock: Clock,
-    /// Told when a tenant was made that is to be completed.
+    /// Told when a tenant was made that is to be completed, or deleted.
     pub new_tenant: Arc<Notify>,
+    /// Told when a letter was written that is to be sent.
+    pub new_letter: Arc<Notify>,
 }
 
 /// Tokens for a user in a tenant.
@@ -51,7 +66,7 @@ pub struct Accounts {
 pub struct Granted {
     /// The JWT.
     pub access_token: String,
-    /// The opaque token that gives the next pair.
+    /// The opaque token that gives the next pair; empty for somebody who impersonates.
     pub refresh_token: String,
     /// The user.
     pub user: User,
@@ -84,8 +99,31 @@ impl Accounts {
             .await?;
         store::users::set_last_tenant(transaction, user.id, tenant.id).await?;
         outbox::append(transaction, &events::user_logged_in(user.id, tenant.id, context)).await?;
-        let access_token = self.tokens.access(&user, tenant.id, names(roles), now)?;
+        let access_token = self.tokens.access(&user, tenant.id, names(roles), now, None)?;
         Ok(Granted { access_token, refresh_token, user, tenant })
+    }
+
+    /// Writes a letter, inside of the caller's transaction. It is sent afterwards.
+    async fn write_letter(
+        &self,
+        transaction: &mut Transaction,
+        purpose: Purpose,
+        email: &Email,
+        invitation: Option<(Uuid, Vec<Uuid>)>,
+    ) -> Result<(), Problem> {
+        let now = self.now();
+        let (tenant, roles) = invitation.map_or((None, Vec::new()), |(tenant, roles)| (Some(tenant), roles));
+        let letter = Letter {
+            id: Uuid::now_v7(),
+            purpose,
+            email: email.clone(),
+            tenant,
+            roles,
+            created_at: now,
+            expires_at: later(now, purpose.lifetime()),
+            attempts: 0,
+        };
+        Ok(store::letters::write(transaction, &letter).await?)
     }
 
     /// Makes a tenant whose Owner the user is, and notes what it needs at other services.

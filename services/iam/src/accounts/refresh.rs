@@ -45,7 +45,7 @@ impl Accounts {
         if self.store.is_blocked(tenant.id).await? {
             return Err(IamError::TenantBlocked.into());
         }
-        let access_token = self.tokens.access(&user, tenant.id, names(&roles), made_at)?;
+        let access_token = self.tokens.access(&user, tenant.id, names(&roles), made_at, None)?;
         if record.used_at.is_none() {
             store::sessions::use_token(&mut transaction, &digest, now).await?;
             let next = tokens::digest(&successor);

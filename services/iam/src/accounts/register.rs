@@ -7,10 +7,11 @@ use uuid::Uuid;
 use super::{Accounts, Granted, names};
 use crate::{
     domain::{
-        Email, IamError, OWNER, PLATFORM_OWNER, Tenant, Tier, User, check_name, check_organization,
+        Email, IamError, OWNER, PLATFORM_OWNER, Purpose, Tenant, Tier, User, check_name, check_organization,
         check_password,
     },
     events,
+    limits::{self, TAKEN_OF_CLIENT},
     store::{self},
 };
 
@@ -28,7 +29,7 @@ pub struct Registration {
 }
 
 impl Accounts {
-    /// Makes a user, their tenant and its Owner in one transaction, and signs them in. The wallet and the trial
+    /// Makes a user, their tenant and its Owner in one transaction, signs them in and sends a verification link. The wallet and the trial
     /// subscription live in other services: they are noted in the same transaction and follow.
     ///
     /// # Errors
@@ -36,10 +37,19 @@ impl Accounts {
     /// When values break rules, or the address is taken.
     pub async fn register(&self, new: Registration, context: &RequestContext) -> Result<Granted, Problem> {
         let email = check(&new, true)?;
+        // Whoever registers is told that an address is taken: so much can be asked, and no more.
+        let client = limits::client(context);
+        if let Some(client) = &client {
+            self.limits.spend(&TAKEN_OF_CLIENT, &[client]).await?;
+        }
         let hash = self.passwords.hash(new.password).await?;
         let user = self.new_user(email, new.name);
         let mut transaction = self.store.begin().await?;
         insert_user(&mut transaction, &user, Some(hash)).await?;
+        if let Some(client) = &client {
+            self.limits.give_back(&TAKEN_OF_CLIENT, &[client]).await;
+        }
+        self.write_letter(&mut transaction, Purpose::Verify, &user.email, None).await?;
         let owner = OWNER();
         let tenant =
             self.make_tenant(&mut transaction, user.id, &new.organization, &owner, Tier::Client).await?;
@@ -49,6 +59,7 @@ impl Accounts {
         let granted = self.sign_in(&mut transaction, user, tenant, &roles, context).await?;
         transaction.commit().await?;
         self.new_tenant.notify_one();
+        self.new_letter.notify_one();
         Ok(granted)
     }
 
@@ -91,6 +102,7 @@ impl Accounts {
             email,
             name,
             email_verified: false,
+            mfa_enabled: false,
             last_tenant: None,
             created_at: now,
             updated_at: now,

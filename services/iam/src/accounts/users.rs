@@ -7,9 +7,12 @@ use uuid::Uuid;
 use super::{Accounts, names, register::insert_user};
 use crate::{
     domain::{
-        Email, IamError, MEMBER, Role, Tenant, User, check_assignment, check_name, check_password, grants_of,
+        Email, IamError, MEMBER, Purpose, Role, Tenant, Tier, User, check_assignment, check_name,
+        check_password, check_removal, grants_in,
     },
-    events, store,
+    events,
+    limits::TAKEN_OF_TENANT,
+    store,
 };
 
 /// A user that somebody adds to their tenant.
@@ -26,7 +29,7 @@ pub struct NewUser {
 }
 
 impl Accounts {
-    /// The caller with their tenant, roles and permissions.
+    /// The caller with their tenant and roles.
     ///
     /// # Errors
     ///
@@ -51,14 +54,16 @@ impl Accounts {
         user: Uuid,
     ) -> Result<(Vec<String>, Vec<String>, bool), Problem> {
         let roles = self.store.roles_of(tenant, user).await?.unwrap_or_default();
-        Ok((grants_of(&roles), names(&roles), self.store.is_blocked(tenant).await?))
+        let tier = self.store.tenant(tenant).await?.map_or(Tier::Client, |tenant| tenant.tier);
+        Ok((grants_in(tier, &roles), names(&roles), self.store.is_blocked(tenant).await?))
     }
 
-    /// Makes a user in the caller's tenant, or adds a known one to it. The password of a known one stays.
+    /// Makes a user in the caller's tenant. A link to verify the address, or to set the password, is sent. Whoever has an
+    /// account is not added: only an invitation proves whose account it is.
     ///
     /// # Errors
     ///
-    /// When values break rules, a role is unknown or grants more than the caller has, or the user is there already.
+    /// When values break rules, a role is unknown or grants more than the caller has, or the address has an account.
     pub async fn create_user(
         &self,
         caller: &Caller,
@@ -81,22 +86,67 @@ impl Accounts {
             Some(password) => Some(self.passwords.hash(password).await?),
             None => None,
         };
-        let known = self.store.user_by_email(&email).await?.map(|(user, _)| user);
-        let is_new = known.is_none();
-        let user = known.unwrap_or_else(|| self.new_user(email, new.name));
+        let whom = caller.tenant.to_string();
+        self.limits.spend(&TAKEN_OF_TENANT, &[&whom]).await?;
+        let purpose = if hash.is_some() { Purpose::Verify } else { Purpose::Reset };
+        let user = self.new_user(email, new.name);
         let mut transaction = self.store.begin().await?;
-        if is_new {
-            insert_user(&mut transaction, &user, hash).await?;
-        }
-        let added =
-            store::members::insert(&mut transaction, caller.tenant, user.id, &wanted, self.now()).await;
-        added.map_err(|error| {
-            if error.is_unique_conflict() { IamError::Exists("user").into() } else { Problem::from(error) }
-        })?;
+        insert_user(&mut transaction, &user, hash).await?;
+        self.limits.give_back(&TAKEN_OF_TENANT, &[&whom]).await;
+        store::members::insert(&mut transaction, caller.tenant, user.id, &wanted, self.now()).await?;
+        self.write_letter(&mut transaction, purpose, &user.email, None).await?;
         let created = events::user_created(&user, caller.tenant, &names(&roles), context);
         outbox::append(&mut transaction, &created).await?;
         transaction.commit().await?;
+        self.new_letter.notify_one();
         Ok(user)
+    }
+
+    /// Gives a user of the caller's tenant another name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none by this id in the tenant, or the name breaks a rule.
+    pub async fn rename_user(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        name: &str,
+        context: &RequestContext,
+    ) -> Result<User, Problem> {
+        check_name(name).map_err(|broken| IamError::Invalid(vec![broken]))?;
+        self.user(caller.tenant, id).await?;
+        let mut transaction = self.store.begin().await?;
+        store::users::rename(&mut transaction, id, name, self.now()).await?;
+        let user = store::users::by_id(&mut transaction, id).await?.ok_or(IamError::NotFound("user"))?;
+        outbox::append(&mut transaction, &events::user_updated(&user, caller.tenant, context)).await?;
+        transaction.commit().await?;
+        Ok(user)
+    }
+
+    /// Takes a user out of the caller's tenant, and ends their sessions there.
+    ///
+    /// # Errors
+    ///
+    /// When there is none by this id in the tenant, it is the Owner, or the user could do more than the caller.
+    pub async fn remove_user(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        context: &RequestContext,
+    ) -> Result<(), Problem> {
+        let removers =
+            self.store.roles_of(caller.tenant, caller.user()?).await?.ok_or(IamError::NotAMember)?;
+        let mut transaction = self.store.begin().await?;
+        let old = store::members::roles_within(&mut transaction, caller.tenant, id).await?;
+        let old = old.ok_or(IamError::NotFound("user"))?;
+        check_removal(&old, &removers)?;
+        store::members::remove(&mut transaction, caller.tenant, id).await?;
+        store::sessions::revoke_in(&mut transaction, caller.tenant, id, self.now()).await?;
+        let told = events::user_deleted(id, caller.tenant, &names(&old), context);
+        outbox::append(&mut transaction, &told).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// One user of a tenant.

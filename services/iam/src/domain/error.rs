@@ -33,9 +33,47 @@ pub enum IamError {
     /// A token is unknown, used up, ended or revoked.
     #[error("the token is not valid: {0}")]
     TokenDead(&'static str),
-    /// Too many failed logins.
-    #[error("too many failed logins")]
-    TooManyLogins,
+    /// The password is right; the code of the second factor is missing.
+    #[error("a code of the second factor is needed")]
+    CodeMissing,
+    /// The code is wrong, or was used before.
+    #[error("wrong code")]
+    WrongCode,
+    /// A second factor is on already.
+    #[error("the second factor is on already")]
+    MfaEnabled,
+    /// There is no second factor.
+    #[error("there is no second factor")]
+    MfaMissing,
+    /// Too many guesses or requests.
+    #[error("too many {what}")]
+    TooMany {
+        /// What there were too many of.
+        what: &'static str,
+        /// How long to wait.
+        minutes: u64,
+    },
+    /// Somebody else acts in the user's name.
+    #[error("somebody who impersonates a user cannot do this")]
+    Impersonated,
+    /// Only the Platform Owner impersonates, and nobody impersonates the Platform Owner.
+    #[error("this user cannot be impersonated by you")]
+    NoImpersonation,
+    /// Partners stand below the platform, clients below both, nothing below a client.
+    #[error("a tenant of the tier {0} cannot be made here")]
+    TierNotAllowed(&'static str),
+    /// A tenant is not blocked or deleted from inside.
+    #[error("your own tenant cannot be blocked or deleted by yourself")]
+    OwnTenant,
+    /// There is no such tenant at or below the caller's.
+    #[error("no such tenant")]
+    NoTenant,
+    /// There are tenants below.
+    #[error("there are tenants below this one")]
+    TenantNotEmpty,
+    /// Built-in roles stand in the code.
+    #[error("a built-in role cannot be changed")]
+    BuiltInRole,
     /// The tenant or one above it is blocked.
     #[error("the tenant is blocked")]
     TenantBlocked,

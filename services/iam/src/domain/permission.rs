@@ -2,13 +2,22 @@
 
 use svc_kit::permission::{belongs_to_the_operator, covers};
 
-use super::{Broken, Role, Scope};
+use super::{Broken, Role, Scope, Tier};
 
 /// The union of what roles grant, sorted.
 pub fn grants_of<'r>(roles: impl IntoIterator<Item = &'r Role>) -> Vec<String> {
     let mut granted: Vec<String> = roles.into_iter().flat_map(|role| role.permissions.clone()).collect();
     granted.sort_unstable();
     granted.dedup();
+    granted
+}
+
+/// What roles grant in a tenant of this tier. Whoever may do everything in a partner also keeps the tenants below it.
+pub fn grants_in<'r>(tier: Tier, roles: impl IntoIterator<Item = &'r Role>) -> Vec<String> {
+    let mut granted = grants_of(roles);
+    if tier == Tier::Partner && granted.iter().any(|grant| grant == "*") {
+        granted.push("tenants.*".to_owned());
+    }
     granted
 }
 
@@ -76,6 +85,25 @@ mod tests {
                 "{} {wanted}",
                 role.name
             );
+        }
+    }
+
+    #[test]
+    fn a_partner_keeps_the_tenants_below_it() {
+        for (tier, role, expected) in [
+            (Tier::Partner, OWNER(), true),
+            (Tier::Partner, ADMIN(), true),
+            (Tier::Partner, MEMBER(), false),
+            (Tier::Client, OWNER(), false),
+            (Tier::Platform, PLATFORM_OWNER(), true),
+        ] {
+            let granted = grants_in(tier, [&role]);
+            for wanted in ["tenants.create", "tenants.block", "tenants.delete"] {
+                let covered = covers(granted.iter().map(String::as_str), wanted);
+                assert_eq!(covered, expected, "{tier:?} {} {wanted}", role.name);
+            }
+            let impersonates = covers(granted.iter().map(String::as_str), "users.impersonate");
+            assert_eq!(impersonates, tier == Tier::Platform);
         }
     }
 

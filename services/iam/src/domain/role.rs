@@ -76,6 +76,10 @@ pub const PLATFORM_OWNER: BuiltIn = || Role {
     )
 };
 
+/// No role, but among the names of roles in a token: somebody else acts in the user's name. It reaches every service
+/// with the names of the roles.
+pub const IMPERSONATED: &str = "Impersonated";
+
 /// The roles that every tenant has.
 pub const BUILT_IN: [BuiltIn; 3] = [OWNER, ADMIN, MEMBER];
 
@@ -128,7 +132,8 @@ pub fn check_new_role(name: &str, permissions: &[String], maker: &[Role]) -> Res
         broken.push(Broken::new("name", "name", "must have 1 to 64 printable ASCII characters and no comma"));
     }
     let known = BUILT_IN.iter().chain([&PLATFORM_OWNER]);
-    if known.map(|role| role().name).any(|known| known.eq_ignore_ascii_case(name)) {
+    let mut reserved = known.map(|role| role().name).chain([IMPERSONATED.to_owned()]);
+    if reserved.any(|known| known.eq_ignore_ascii_case(name)) {
         broken.push(Broken::new("name", "reserved", "is the name of a built-in role"));
     }
     if permissions.is_empty() {
@@ -165,6 +170,15 @@ pub fn check_assignment(old: &[Role], new: &[Role], giver: &[Role]) -> Result<()
     }
 }
 
+/// Checks that somebody with the roles `remover` may take a user with the roles `old` out of the tenant.
+///
+/// # Errors
+///
+/// When it is the Owner or the Platform Owner, or the user could do more than the remover.
+pub fn check_removal(old: &[Role], remover: &[Role]) -> Result<(), IamError> {
+    check_assignment(old, &[], remover)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +208,10 @@ mod tests {
             broken.iter().map(|broken| broken.rule).collect::<Vec<_>>(),
             ["reserved", "reserved", "permission"]
         );
-        assert!(matches!(check_new_role("a,b", &owned(&["crm.*"]), &owner), Err(IamError::Invalid(_))));
+        for name in ["a,b", "impersonated", "", "ü"] {
+            let made = check_new_role(name, &owned(&["crm.*"]), &owner);
+            assert!(matches!(made, Err(IamError::Invalid(_))), "{name}");
+        }
     }
 
     #[test]

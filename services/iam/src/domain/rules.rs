@@ -6,6 +6,7 @@ const PASSWORD_MINIMUM: usize = 12;
 /// Hashing reads all of it: without a limit a request could keep a core busy.
 const PASSWORD_MAXIMUM: usize = 1024;
 const NAME_MAXIMUM: usize = 255;
+const REASON_MAXIMUM: usize = 500;
 
 /// A password is long; what it is made of is the user's business.
 ///
@@ -65,6 +66,19 @@ pub fn check_organization(name: &str) -> Result<(), Broken> {
     Ok(())
 }
 
+/// Why somebody does something that is written down.
+///
+/// # Errors
+///
+/// When it is empty or too long.
+pub fn check_reason(reason: &str) -> Result<(), Broken> {
+    if reason.trim().is_empty() || reason.chars().count() > REASON_MAXIMUM {
+        let message = format!("must say why, in 1 to {REASON_MAXIMUM} characters");
+        return Err(Broken::new("reason", "required", message));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +97,7 @@ mod tests {
         assert_eq!(check_organization("  ").unwrap_err().rule, "required");
         assert!(check_name("").is_ok());
         assert!(check_name(&"x".repeat(256)).is_err());
+        assert!(check_reason("ticket 7").is_ok());
+        assert!(check_reason(" ").is_err() && check_reason(&"x".repeat(501)).is_err());
     }
 }

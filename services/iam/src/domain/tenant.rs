@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::IamError;
+
 /// An organization on the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
@@ -46,6 +48,18 @@ impl Tier {
     /// From what was written.
     pub fn parse(text: &str) -> Option<Tier> {
         [Tier::Platform, Tier::Partner, Tier::Client].into_iter().find(|tier| tier.as_str() == text)
+    }
+}
+
+/// Partners stand below the platform, clients below both. There is one platform, and nothing below a client.
+///
+/// # Errors
+///
+/// When a tenant of this tier cannot stand below one of the tier `above`.
+pub fn check_new_tier(above: Tier, new: Tier) -> Result<(), IamError> {
+    match (above, new) {
+        (Tier::Platform, Tier::Partner | Tier::Client) | (Tier::Partner, Tier::Client) => Ok(()),
+        _ => Err(IamError::TierNotAllowed(new.as_str())),
     }
 }
 
@@ -99,6 +113,17 @@ pub fn choose(tenants: &[Uuid], last: Option<Uuid>) -> Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn three_tiers_stand_above_each_other() {
+        use Tier::{Client, Partner, Platform};
+        for above in [Platform, Partner, Client] {
+            for new in [Platform, Partner, Client] {
+                let allowed = [(Platform, Partner), (Platform, Client), (Partner, Client)];
+                assert_eq!(check_new_tier(above, new).is_ok(), allowed.contains(&(above, new)));
+            }
+        }
+    }
 
     #[test]
     fn the_number_of_tenants_decides() {

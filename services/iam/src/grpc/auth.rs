@@ -1,16 +1,19 @@
 //! `AuthService`.
 
 use svc_api::iam::v1::{
-    LoginReply, LoginRequest, LogoutRequest, MeReply, MeRequest, RefreshRequest, RegisterRequest,
-    SelectTenantRequest, SwitchTenantRequest, TokenReply, auth_service_server::AuthService,
+    AcceptInvitationRequest, DisableMfaRequest, EnableMfaReply, EnableMfaRequest, ImpersonateRequest,
+    LoginReply, LoginRequest, LogoutRequest, MeReply, MeRequest, RecoveryCodesReply, RefreshRequest,
+    RegenerateRecoveryCodesRequest, RegisterRequest, RequestResetRequest, RequestVerifyEmailRequest,
+    ResetPasswordRequest, SelectTenantRequest, SwitchTenantRequest, TokenReply, VerifyEmailRequest,
+    VerifyMfaRequest, auth_service_server::AuthService,
 };
 use svc_kit::{Caller, RequestContext, Secret, message};
 use tonic::{Request, Response, Status};
 
 use super::{Handlers, convert};
 use crate::{
-    accounts::{LoginOutcome, Registration},
-    domain::grants_of,
+    accounts::{Acceptance, LoginOutcome, NewFactor, Registration, user_in_person},
+    domain::grants_in,
 };
 
 #[tonic::async_trait]
@@ -25,8 +28,8 @@ impl AuthService for Handlers {
 
     async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginReply>, Status> {
         let context = RequestContext::of(&request);
-        let LoginRequest { email, password, mfa_code: _ } = request.into_inner();
-        let outcome = self.accounts.login(&email, Secret::new(password), &context).await?;
+        let LoginRequest { email, password, mfa_code } = request.into_inner();
+        let outcome = self.accounts.login(&email, Secret::new(password), mfa_code.trim(), &context).await?;
         Ok(Response::new(match outcome {
             LoginOutcome::Granted(granted) => {
                 let TokenReply { access_token, refresh_token, token_type, expires_in, user, tenant } =
@@ -68,7 +71,7 @@ impl AuthService for Handlers {
     ) -> Result<Response<TokenReply>, Status> {
         let context = RequestContext::of(&request);
         let tenant = message::id("tenantId", &request.get_ref().tenant_id)?;
-        let granted = self.accounts.switch_tenant(context.user()?, tenant, &context).await?;
+        let granted = self.accounts.switch_tenant(user_in_person(&context)?, tenant, &context).await?;
         Ok(Response::new(convert::token_reply(granted)))
     }
 
@@ -87,9 +90,94 @@ impl AuthService for Handlers {
         let (user, tenant, roles) = self.accounts.me(&Caller::of(&request)?).await?;
         Ok(Response::new(MeReply {
             user: Some(convert::user(user)),
+            permissions: grants_in(tenant.tier, &roles),
             tenant: Some(convert::tenant(tenant)),
-            permissions: grants_of(&roles),
             roles: roles.into_iter().map(|role| role.name).collect(),
         }))
+    }
+
+    async fn impersonate(
+        &self,
+        request: Request<ImpersonateRequest>,
+    ) -> Result<Response<TokenReply>, Status> {
+        let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
+        user_in_person(&context)?;
+        let ImpersonateRequest { user_id, tenant_id, reason } = request.into_inner();
+        let user = message::id("userId", &user_id)?;
+        let tenant = message::id("tenantId", &tenant_id)?;
+        let granted = self.accounts.impersonate(&caller, user, tenant, &reason, &context).await?;
+        Ok(Response::new(convert::token_reply(granted)))
+    }
+
+    async fn enable_mfa(
+        &self,
+        request: Request<EnableMfaRequest>,
+    ) -> Result<Response<EnableMfaReply>, Status> {
+        user_in_person(&RequestContext::of(&request))?;
+        let new = self.accounts.enable_mfa(&Caller::of(&request)?).await?;
+        let NewFactor { secret, uri, picture, recovery_codes } = new;
+        Ok(Response::new(EnableMfaReply { secret, otpauth_uri: uri, qr_svg: picture, recovery_codes }))
+    }
+
+    async fn verify_mfa(&self, request: Request<VerifyMfaRequest>) -> Result<Response<()>, Status> {
+        let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
+        user_in_person(&context)?;
+        self.accounts.verify_mfa(&caller, request.get_ref().code.trim(), &context).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn disable_mfa(&self, request: Request<DisableMfaRequest>) -> Result<Response<()>, Status> {
+        let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
+        user_in_person(&context)?;
+        self.accounts.disable_mfa(&caller, request.get_ref().code.trim(), &context).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn regenerate_recovery_codes(
+        &self,
+        request: Request<RegenerateRecoveryCodesRequest>,
+    ) -> Result<Response<RecoveryCodesReply>, Status> {
+        user_in_person(&RequestContext::of(&request))?;
+        let caller = Caller::of(&request)?;
+        let code = request.get_ref().code.trim();
+        let recovery_codes = self.accounts.regenerate_recovery_codes(&caller, code).await?;
+        Ok(Response::new(RecoveryCodesReply { recovery_codes }))
+    }
+
+    async fn request_verify_email(
+        &self,
+        request: Request<RequestVerifyEmailRequest>,
+    ) -> Result<Response<()>, Status> {
+        let user = user_in_person(&RequestContext::of(&request))?;
+        self.accounts.request_verify_email(user).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn verify_email(&self, request: Request<VerifyEmailRequest>) -> Result<Response<()>, Status> {
+        self.accounts.verify_email(&request.get_ref().token).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn request_reset(&self, request: Request<RequestResetRequest>) -> Result<Response<()>, Status> {
+        let context = RequestContext::of(&request);
+        self.accounts.request_reset(&request.get_ref().email, &context).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn reset_password(&self, request: Request<ResetPasswordRequest>) -> Result<Response<()>, Status> {
+        let ResetPasswordRequest { token, password } = request.into_inner();
+        self.accounts.reset_password(&token, Secret::new(password)).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn accept_invitation(
+        &self,
+        request: Request<AcceptInvitationRequest>,
+    ) -> Result<Response<()>, Status> {
+        let context = RequestContext::of(&request);
+        let AcceptInvitationRequest { token, password, name } = request.into_inner();
+        let password = (!password.is_empty()).then(|| Secret::new(password));
+        self.accounts.accept_invitation(Acceptance { token, password, name }, &context).await?;
+        Ok(Response::new(()))
     }
 }

@@ -1,8 +1,9 @@
 //! Domain ↔ messages.
 
+use prost_types::FieldMask;
 use svc_api::iam::v1 as wire;
 use svc_kit::{
-    Problem,
+    Problem, Violation,
     message::{id, timestamp},
 };
 use uuid::Uuid;
@@ -17,6 +18,32 @@ pub(super) fn ids(field: &'static str, texts: &[String]) -> Result<Vec<Uuid>, Pr
     texts.iter().map(|text| id(field, text)).collect()
 }
 
+/// Refuses a change of fields that cannot be changed. Without a mask, nothing is changed.
+pub(super) fn only(mask: Option<&FieldMask>, changeable: &[&str]) -> Result<(), Problem> {
+    let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    if paths.is_empty() {
+        let allowed = changeable.join("`, `");
+        return Err(Problem::invalid("Nothing is to be changed.").violation(
+            "updateMask",
+            "required",
+            format!("must name what changes: `{allowed}`"),
+        ));
+    }
+    let fixed = paths.iter().filter(|path| !changeable.contains(&path.as_str()));
+    let broken: Vec<_> = fixed
+        .map(|path| Violation {
+            field: path.clone(),
+            code: "fixed".to_owned(),
+            message: "cannot be changed here".to_owned(),
+        })
+        .collect();
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::invalid("Some fields stay as they are.").violations(broken))
+    }
+}
+
 pub(super) fn expires_in() -> i32 {
     i32::try_from(ACCESS_LIFETIME.as_secs()).unwrap_or(i32::MAX)
 }
@@ -27,7 +54,7 @@ pub(super) fn user(user: User) -> wire::User {
         email: user.email.to_string(),
         name: user.name,
         email_verified: user.email_verified,
-        mfa_enabled: false,
+        mfa_enabled: user.mfa_enabled,
         created_at: Some(timestamp(user.created_at)),
         updated_at: Some(timestamp(user.updated_at)),
     }

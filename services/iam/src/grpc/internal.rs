@@ -39,14 +39,16 @@ impl InternalService for Handlers {
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<GetJwksReply>, Status> {
-        Ok(Response::new(GetJwksReply { jwks_json: self.accounts.tokens.jwks().to_owned() }))
+        let jwks_json = self.accounts.tokens.jwks(Timestamp::now()).await?;
+        Ok(Response::new(GetJwksReply { jwks_json }))
     }
 
     async fn validate_token(
         &self,
         request: Request<ValidateTokenRequest>,
     ) -> Result<Response<ValidateTokenReply>, Status> {
-        let claims = self.accounts.tokens.check(&request.get_ref().token).map_err(Problem::status)?;
+        let claims = self.accounts.tokens.check(&request.get_ref().token, Timestamp::now()).await;
+        let claims = claims.map_err(Problem::status)?;
         if self.accounts.store.is_blocked(claims.tenant_id).await.map_err(Problem::status)? {
             return Err(Problem::status(IamError::TenantBlocked));
         }

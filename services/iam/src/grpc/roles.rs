@@ -1,8 +1,8 @@
 //! `RoleService`: the roles of the caller's tenant.
 
 use svc_api::iam::v1::{
-    AssignRolesReply, AssignRolesRequest, CreateRoleRequest, ListRolesReply, ListRolesRequest,
-    RetrieveRoleRequest, Role, role_service_server::RoleService,
+    AssignRolesReply, AssignRolesRequest, CreateRoleRequest, DeleteRoleRequest, ListRolesReply,
+    ListRolesRequest, RetrieveRoleRequest, Role, UpdateRoleRequest, role_service_server::RoleService,
 };
 use svc_kit::{
     Caller, Problem, RequestContext,
@@ -11,6 +11,7 @@ use svc_kit::{
 use tonic::{Request, Response, Status};
 
 use super::{Handlers, convert};
+use crate::accounts::RoleChange;
 
 #[tonic::async_trait]
 impl RoleService for Handlers {
@@ -44,6 +45,28 @@ impl RoleService for Handlers {
             roles: roles.into_iter().map(convert::role).collect(),
             next_page_token,
         }))
+    }
+
+    async fn update_role(&self, request: Request<UpdateRoleRequest>) -> Result<Response<Role>, Status> {
+        let caller = Caller::of(&request)?;
+        let UpdateRoleRequest { id, role, update_mask } = request.into_inner();
+        let id = message::id("id", &id)?;
+        convert::only(update_mask.as_ref(), &["name", "description", "permission_ids"])?;
+        let (role, paths) = (role.unwrap_or_default(), update_mask.unwrap_or_default().paths);
+        let changes = |path: &str| paths.iter().any(|changed| changed == path);
+        let change = RoleChange {
+            name: changes("name").then_some(role.name),
+            description: changes("description").then_some(role.description),
+            permissions: changes("permission_ids").then_some(role.permission_ids),
+        };
+        Ok(Response::new(convert::role(self.accounts.update_role(&caller, id, change).await?)))
+    }
+
+    async fn delete_role(&self, request: Request<DeleteRoleRequest>) -> Result<Response<()>, Status> {
+        let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
+        let id = message::id("id", &request.get_ref().id)?;
+        self.accounts.delete_role(&caller, id, &context).await?;
+        Ok(Response::new(()))
     }
 
     async fn assign_roles(

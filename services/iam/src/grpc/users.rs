@@ -1,8 +1,8 @@
 //! `IamService`: the users of the caller's tenant.
 
 use svc_api::iam::v1::{
-    CreateUserRequest, ListUsersReply, ListUsersRequest, RetrieveUserRequest, User,
-    iam_service_server::IamService,
+    CreateUserRequest, DeleteUserRequest, InviteUserRequest, ListUsersReply, ListUsersRequest,
+    RetrieveUserRequest, UpdateUserRequest, User, iam_service_server::IamService,
 };
 use svc_kit::{
     Caller, Problem, RequestContext, Secret,
@@ -29,6 +29,30 @@ impl IamService for Handlers {
         let caller = Caller::of(&request)?;
         let id = message::id("id", &request.get_ref().id)?;
         Ok(Response::new(convert::user(self.accounts.user(caller.tenant, id).await?)))
+    }
+
+    async fn update_user(&self, request: Request<UpdateUserRequest>) -> Result<Response<User>, Status> {
+        let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
+        let UpdateUserRequest { id, user, update_mask } = request.into_inner();
+        let id = message::id("id", &id)?;
+        convert::only(update_mask.as_ref(), &["name"])?;
+        let name = user.unwrap_or_default().name;
+        Ok(Response::new(convert::user(self.accounts.rename_user(&caller, id, &name, &context).await?)))
+    }
+
+    async fn delete_user(&self, request: Request<DeleteUserRequest>) -> Result<Response<()>, Status> {
+        let (caller, context) = (Caller::of(&request)?, RequestContext::of(&request));
+        let id = message::id("id", &request.get_ref().id)?;
+        self.accounts.remove_user(&caller, id, &context).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn invite_user(&self, request: Request<InviteUserRequest>) -> Result<Response<()>, Status> {
+        let caller = Caller::of(&request)?;
+        let InviteUserRequest { email, role_ids } = request.into_inner();
+        let roles = convert::ids("roleIds", &role_ids)?;
+        self.accounts.invite_user(&caller, &email, roles).await?;
+        Ok(Response::new(()))
     }
 
     async fn list_users(

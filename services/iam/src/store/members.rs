@@ -40,6 +40,27 @@ pub(crate) async fn insert(
     set_roles(transaction, tenant, user, roles).await
 }
 
+/// Takes a user out of a tenant. False when they were not in it.
+pub(crate) async fn remove(transaction: &mut Transaction, tenant: Uuid, user: Uuid) -> Result<bool> {
+    let roles = "DELETE FROM member_roles WHERE tenant_id = $1 AND user_id = $2";
+    transaction.for_tenant(tenant).execute(roles, values![user]).await?;
+    let member = "DELETE FROM members WHERE tenant_id = $1 AND user_id = $2";
+    Ok(transaction.for_tenant(tenant).execute(member, values![user]).await? > 0)
+}
+
+/// Who has a role in a tenant.
+pub(crate) async fn with_role(transaction: &mut Transaction, tenant: Uuid, role: Uuid) -> Result<Vec<Uuid>> {
+    let sql = "SELECT user_id FROM member_roles WHERE tenant_id = $1 AND role_id = $2 ORDER BY user_id";
+    let rows = transaction.for_tenant(tenant).fetch_all(sql, values![role]).await?;
+    rows.iter().map(|row| row.get("user_id")).collect()
+}
+
+/// Takes a role from everybody in a tenant.
+pub(crate) async fn take_role(transaction: &mut Transaction, tenant: Uuid, role: Uuid) -> Result<()> {
+    let sql = "DELETE FROM member_roles WHERE tenant_id = $1 AND role_id = $2";
+    transaction.for_tenant(tenant).execute(sql, values![role]).await.map(|_| ())
+}
+
 /// Replaces the roles of a member.
 pub(crate) async fn set_roles(
     transaction: &mut Transaction,

@@ -1,4 +1,4 @@
-//! What new tenants still need at other services.
+//! What new tenants still need at other services, and what is to be undone there for those that were deleted.
 
 use jiff::Timestamp;
 use svc_stores::{Result, relational::Transaction, values};
@@ -40,6 +40,27 @@ impl IdentityStore {
         rows.iter().map(read).collect()
     }
 
+    /// Deleted tenants that are still to be undone at other services, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the database says.
+    pub async fn farewells(&self, limit: u32) -> Result<Vec<Uuid>> {
+        let sql = "SELECT tenant_id FROM farewells ORDER BY created_at LIMIT $1";
+        let rows = self.database.system().fetch_all(sql, values![limit]).await?;
+        rows.iter().map(|row| row.get("tenant_id")).collect()
+    }
+
+    /// Forgets a deleted tenant that was undone at other services.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the database says.
+    pub async fn forget_farewell(&self, tenant: Uuid) -> Result<()> {
+        let sql = "DELETE FROM farewells WHERE tenant_id = $1";
+        self.database.tenant(tenant).execute(sql, values![]).await.map(|_| ())
+    }
+
     /// Keeps how far a tenant is; a complete one is forgotten.
     ///
     /// # Errors
@@ -53,6 +74,12 @@ impl IdentityStore {
         let sql = "UPDATE onboarding SET wallet_done = $2, subscription_done = $3 WHERE tenant_id = $1";
         door.execute(sql, values![state.wallet_done, state.subscription_done]).await.map(|_| ())
     }
+}
+
+/// Notes that a deleted tenant is to be undone at other services.
+pub(crate) async fn part(transaction: &mut Transaction, tenant: Uuid, now: Timestamp) -> Result<()> {
+    let sql = "INSERT INTO farewells (tenant_id, created_at) VALUES ($1, $2)";
+    transaction.for_tenant(tenant).execute(sql, values![now]).await.map(|_| ())
 }
 
 /// Notes that a tenant is to be completed.

@@ -48,6 +48,33 @@ pub(crate) async fn insert(transaction: &mut Transaction, tenant: Uuid, role: &R
     transaction.for_tenant(tenant).execute(sql, values).await.map(|_| ())
 }
 
+/// The roles with these ids that a tenant knows, as they are inside of the transaction.
+pub(crate) async fn some(transaction: &mut Transaction, tenant: Uuid, ids: &[Uuid]) -> Result<Vec<Role>> {
+    let own = transaction.for_tenant(tenant).fetch_all(ALL, values![]).await?;
+    Ok(pick(ids, &roles_of_rows(&own)?))
+}
+
+/// A tenant's own role, as it is inside of the transaction.
+pub(crate) async fn own(transaction: &mut Transaction, tenant: Uuid, id: Uuid) -> Result<Option<Role>> {
+    let own = transaction.for_tenant(tenant).fetch_all(ALL, values![]).await?;
+    Ok(roles_of_rows(&own)?.into_iter().find(|role| role.id == id))
+}
+
+/// Changes name, description and permissions of a role. A taken name is a unique conflict.
+pub(crate) async fn update(transaction: &mut Transaction, tenant: Uuid, role: &Role) -> Result<()> {
+    let sql =
+        "UPDATE roles SET name = $3, description = $4, permissions = $5 WHERE tenant_id = $1 AND id = $2";
+    let permissions = serde_json::Value::from(role.permissions.clone());
+    let values = values![role.id, &role.name, &role.description, permissions];
+    transaction.for_tenant(tenant).execute(sql, values).await.map(|_| ())
+}
+
+/// Deletes a role that nobody has.
+pub(crate) async fn delete(transaction: &mut Transaction, tenant: Uuid, id: Uuid) -> Result<()> {
+    let sql = "DELETE FROM roles WHERE tenant_id = $1 AND id = $2";
+    transaction.for_tenant(tenant).execute(sql, values![id]).await.map(|_| ())
+}
+
 pub(super) fn pick(ids: &[Uuid], own: &[Role]) -> Vec<Role> {
     let built_in: Vec<Role> = BUILT_IN.iter().chain([&PLATFORM_OWNER]).map(|role| role()).collect();
     ids.iter().filter_map(|id| built_in.iter().chain(own).find(|role| role.id == *id).cloned()).collect()

@@ -28,7 +28,7 @@ pub struct FoundToken {
 }
 
 impl IdentityStore {
-    /// Deletes what ended before `before`, and sessions without a token.
+    /// Deletes what ended before `before`, letters too, and sessions without a token.
     ///
     /// # Errors
     ///
@@ -39,6 +39,7 @@ impl IdentityStore {
         let mut gone =
             door.execute("DELETE FROM refresh_tokens WHERE expires_at < $1", values![before]).await?;
         gone += door.execute("DELETE FROM tenant_choices WHERE expires_at < $1", values![before]).await?;
+        gone += door.execute("DELETE FROM letters WHERE expires_at < $1", values![before]).await?;
         let empty = "DELETE FROM sessions WHERE id NOT IN (SELECT session_id FROM refresh_tokens)";
         gone += door.execute(empty, values![]).await?;
         transaction.commit().await?;
@@ -57,6 +58,26 @@ pub(crate) async fn open(transaction: &mut Transaction, session: &NewSession, no
 pub(crate) async fn revoke(transaction: &mut Transaction, session: Uuid, now: Timestamp) -> Result<()> {
     let sql = "UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     transaction.system().execute(sql, values![session, now]).await.map(|_| ())
+}
+
+/// Ends every session of a user.
+pub(crate) async fn revoke_all(transaction: &mut Transaction, user: Uuid, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+    transaction.system().execute(sql, values![user, now]).await?;
+    let asked = "DELETE FROM tenant_choices WHERE user_id = $1";
+    transaction.system().execute(asked, values![user]).await.map(|_| ())
+}
+
+/// Ends the sessions of a user in one tenant.
+pub(crate) async fn revoke_in(
+    transaction: &mut Transaction,
+    tenant: Uuid,
+    user: Uuid,
+    now: Timestamp,
+) -> Result<()> {
+    let sql =
+        "UPDATE sessions SET revoked_at = $3 WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL";
+    transaction.for_tenant(tenant).execute(sql, values![user, now]).await.map(|_| ())
 }
 
 /// Adds a refresh token.

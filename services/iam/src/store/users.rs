@@ -1,5 +1,6 @@
 //! Users.
 
+use jiff::Timestamp;
 use svc_stores::{
     Result,
     relational::{Row, Transaction},
@@ -10,7 +11,8 @@ use uuid::Uuid;
 use super::IdentityStore;
 use crate::domain::{Email, User};
 
-const COLUMNS: &str = "u.id, u.email, u.name, u.email_verified, u.last_tenant_id, u.created_at, u.updated_at";
+const COLUMNS: &str =
+    "u.id, u.email, u.name, u.email_verified, u.mfa_enabled, u.last_tenant_id, u.created_at, u.updated_at";
 
 impl IdentityStore {
     /// A user with their password hash, by address.
@@ -94,6 +96,47 @@ pub(crate) async fn insert(
     transaction.system().execute(sql, values).await.map(|_| ())
 }
 
+/// A user by address, as it is inside of the transaction.
+pub(crate) async fn by_email(transaction: &mut Transaction, email: &Email) -> Result<Option<User>> {
+    let sql = format!("SELECT {COLUMNS} FROM users u WHERE u.email = $1");
+    let row = transaction.system().fetch_optional(&sql, values![email.as_str()]).await?;
+    row.as_ref().map(user_of).transpose()
+}
+
+/// A user, as it is inside of the transaction.
+pub(crate) async fn by_id(transaction: &mut Transaction, id: Uuid) -> Result<Option<User>> {
+    let sql = format!("SELECT {COLUMNS} FROM users u WHERE u.id = $1");
+    transaction.system().fetch_optional(&sql, values![id]).await?.as_ref().map(user_of).transpose()
+}
+
+/// Gives a user another name.
+pub(crate) async fn rename(
+    transaction: &mut Transaction,
+    user: Uuid,
+    name: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let sql = "UPDATE users SET name = $2, updated_at = $3 WHERE id = $1";
+    transaction.system().execute(sql, values![user, name, now]).await.map(|_| ())
+}
+
+/// Notes that an address is its user's.
+pub(crate) async fn verify_email(transaction: &mut Transaction, user: Uuid, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE users SET email_verified = $2, updated_at = $3 WHERE id = $1";
+    transaction.system().execute(sql, values![user, true, now]).await.map(|_| ())
+}
+
+/// Gives a user another password.
+pub(crate) async fn set_password(
+    transaction: &mut Transaction,
+    user: Uuid,
+    hash: String,
+    now: Timestamp,
+) -> Result<()> {
+    let sql = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1";
+    transaction.system().execute(sql, values![user, hash, now]).await.map(|_| ())
+}
+
 /// Remembers where the user was last.
 pub(crate) async fn set_last_tenant(transaction: &mut Transaction, user: Uuid, tenant: Uuid) -> Result<()> {
     let sql = "UPDATE users SET last_tenant_id = $2 WHERE id = $1";
@@ -106,6 +149,7 @@ fn user_of(row: &Row) -> Result<User> {
         email: Email::from_store(row.get("email")?),
         name: row.get("name")?,
         email_verified: row.get("email_verified")?,
+        mfa_enabled: row.get("mfa_enabled")?,
         last_tenant: row.get("last_tenant_id")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,

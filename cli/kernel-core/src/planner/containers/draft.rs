@@ -7,8 +7,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Draft, Member, Planner, Wanted, temporary};
 use crate::container::{
-    Call, CreateContainer, DesiredContainer, Endpoint, FoundContainer, HASH_LABEL, IMAGE_LABEL, NUMBER_LABEL,
-    Pull, REPLACE_LABEL,
+    Call, ContainerState, CreateContainer, DesiredContainer, Endpoint, FoundContainer, HASH_LABEL, Hook,
+    IMAGE_LABEL, NUMBER_LABEL, Pull, REPLACE_LABEL,
 };
 use crate::name::ServiceName;
 use crate::plan::{Action, Cause, Step, StepId, Subject};
@@ -303,6 +303,7 @@ impl<'a> Planner<'a> {
             for other in self.world.containers.iter().filter(|o| o.depends_on.contains(&found.service)) {
                 after.extend(self.stops.get(other.id.as_str()));
             }
+            after = self.draft_pre_stop(found, &cause, after);
             // Without another wish the Engine knows the container's own time.
             let grace = self.options.grace;
             let deadline = self.stop_deadline(found);
@@ -310,6 +311,40 @@ impl<'a> Planner<'a> {
             let step = self.add(Subject::Service(found.service.clone()), call, cause, after, deadline);
             self.stops.insert(&found.id, step);
         }
+    }
+
+    /// What runs in a container once it was started, one after the other; the last step's number. `container`: its name
+    /// for the engine, and for people.
+    pub(super) fn draft_post_start(
+        &mut self,
+        wanted: Wanted<'a>,
+        container: (&str, &str),
+        cause: &Cause,
+        start: usize,
+    ) -> usize {
+        let subject = Subject::Service(wanted.item.name.clone());
+        wanted.container.post_start.iter().fold(start, |before, hook| {
+            let call = hook_call(container, hook);
+            self.add(subject.clone(), call, cause.clone(), vec![before], self.options.deadlines.hook)
+        })
+    }
+
+    /// What runs in a container before it is stopped; what the stop comes after.
+    pub(super) fn draft_pre_stop(
+        &mut self,
+        found: &FoundContainer,
+        cause: &Cause,
+        after: Vec<usize>,
+    ) -> Vec<usize> {
+        use ContainerState::{Ready, Starting, Unhealthy};
+        let runs = matches!(found.state, Ready | Starting | Unhealthy) && !found.one_off;
+        let hooks = self.options.pre_stop.get(&found.service).filter(|_| runs);
+        let hooks: Vec<Hook> = hooks.into_iter().flatten().cloned().collect();
+        hooks.iter().fold(after, |after, hook| {
+            let call = hook_call((&found.id, &found.name), hook);
+            let subject = Subject::Service(found.service.clone());
+            vec![self.add(subject, call, cause.clone(), after, self.options.deadlines.hook)]
+        })
     }
 
     pub(super) fn stop_deadline(&self, found: &FoundContainer) -> Duration {
@@ -433,8 +468,9 @@ impl<'a> Planner<'a> {
                     before.push(step);
                 }
                 self.after_dependencies(wanted, &mut before);
-                let call = Call::StartContainer { container };
+                let call = Call::StartContainer { container: container.clone() };
                 let step = self.add(subject.clone(), call, cause.clone(), before, self.call_deadline());
+                let step = self.draft_post_start(wanted, (&container, &container), cause, step);
                 self.starts.entry(&wanted.item.name).or_default().push(step);
             } else if member.paused {
                 let call = Call::UnpauseContainer { container };
@@ -524,6 +560,10 @@ impl<'a> Planner<'a> {
         }
         steps
     }
+}
+
+fn hook_call((container, name): (&str, &str), hook: &Hook) -> Call {
+    Call::RunHook { container: container.to_owned(), name: name.to_owned(), hook: hook.clone() }
 }
 
 fn connect_call(container: String, endpoint: &Endpoint, own_name: &str) -> Call {

@@ -88,13 +88,15 @@ impl<'a> Planner<'a> {
         self.after_dependencies(wanted, &mut before);
         let call = Call::StartContainer { container: container.clone() };
         let step = self.add(subject.clone(), call, cause.clone(), before, deadline);
+        let step = self.draft_post_start(wanted, (&container, name), cause, step);
         let call = Call::AwaitContainer { container: container.clone() };
         let condition = self.options.deadlines.condition;
         let step = self.add(subject.clone(), call, Cause::Started, vec![step], condition);
+        let before_stop = self.draft_pre_stop(found, cause, vec![step]);
         let grace = self.options.grace;
         let call = Call::StopContainer { container: found.id.clone(), name: found.name.clone(), grace };
         let most = self.stop_deadline(found);
-        let step = self.add(subject.clone(), call, cause.clone(), vec![step], most);
+        let step = self.add(subject.clone(), call, cause.clone(), before_stop, most);
         self.stops.insert(&found.id, step);
         let step = self.draft_remove(found, cause.clone(), Vec::new());
         let call = Call::RenameContainer { container, name: name.to_owned() };

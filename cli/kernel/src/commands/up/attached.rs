@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kernel_compose::Project;
 use kernel_compose::project::Condition;
+use kernel_compose::tree::Node;
 use kernel_core::diagnostic::Severity;
 use kernel_core::event::{Event, Problem};
 use kernel_core::exit::ExitCode;
@@ -27,6 +28,43 @@ pub struct Abort {
     pub on: On,
     /// Whose exit code is that of the command; without it that of the container that ended first.
     pub code_from: Option<String>,
+    /// Who is shown.
+    pub heard: Heard,
+    /// How.
+    pub form: Form,
+}
+
+/// The services whose words are shown.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    /// Only these, also those of which the files say that they are not.
+    pub only: Vec<String>,
+    /// Also what the named services need.
+    pub with_dependencies: bool,
+    /// None of these.
+    pub but: Vec<String>,
+}
+
+impl Heard {
+    /// `named`: the services that were named, or all. What has `attach: false` is only shown when it is asked for.
+    fn services(&self, project: &Project, named: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
+        let mut heard = match self.only.as_slice() {
+            [] if self.with_dependencies => {
+                let named: Vec<String> = named.iter().cloned().collect();
+                select::with_dependencies(project, &named)?
+            }
+            [] => named.clone(),
+            only => only.iter().cloned().collect(),
+        };
+        let silent = |name: &String| {
+            let services = project.model.get("services");
+            let attach =
+                services.and_then(|services| services.get(name)).and_then(|service| service.get("attach"));
+            attach.and_then(Node::as_text) == Some("false")
+        };
+        heard.retain(|name| !self.but.contains(name) && (!self.only.is_empty() || !silent(name)));
+        Ok(heard)
+    }
 }
 
 /// What ends everything.
@@ -36,12 +74,18 @@ pub enum On {
     Exit,
     /// The end of a container with another exit code than 0.
     Failure,
+    /// Nothing but an interruption.
+    Nothing,
 }
 
 impl On {
     /// Whether the end of a container of `service` ends everything. `jobs`: whose end others wait for.
     fn counts(self, service: &str, code: i64, jobs: &BTreeSet<String>) -> bool {
-        code != 0 || self == Self::Exit && !jobs.contains(service)
+        match self {
+            Self::Exit => code != 0 || !jobs.contains(service),
+            Self::Failure => code != 0,
+            Self::Nothing => false,
+        }
     }
 }
 
@@ -51,8 +95,10 @@ pub struct Attached<'a> {
     platform: &'a Platform,
     settings: &'a ChangeSettings,
     work: Work<'a>,
-    /// The services whose ends count and whose words are shown: those that were named, or all.
+    /// The services whose ends count: those that were named, or all.
     services: BTreeSet<String>,
+    /// The services whose words are shown.
+    heard: BTreeSet<String>,
     /// From now on something is news.
     news: Window,
 }
@@ -76,9 +122,10 @@ impl<'a> Attached<'a> {
             return Err(Failure::new(ExitCode::Prerequisite, problem));
         }
         let mut services = select::named(&platform.project, &settings.services)?;
+        let heard = abort.heard.services(&platform.project, &services)?;
         services.extend(abort.code_from.clone());
         let news = Window::parse(Some("0s"), None).map_err(|error| converge::engine_failure(&error))?;
-        Ok(Self { abort, platform, settings, work, services, news })
+        Ok(Self { abort, platform, settings, work, services, heard, news })
     }
 
     /// Shows what services say until a container ends as it has to, then ends everything. Gives the exit code.
@@ -111,9 +158,7 @@ impl<'a> Attached<'a> {
             first = stack.first_end(&services, counts) => first.map_err(failed)?,
             () = self.work.cancel.cancelled() => {
                 self.end_all().await?;
-                let message = "interrupted: everything that `up` started was ended";
-                let problem = problem(codes::INTERRUPTED, message, "run the command again");
-                return Err(Failure::new(ExitCode::Interrupted, problem));
+                return Err(interruption());
             }
         };
         if let Some(first) = &first {
@@ -143,18 +188,40 @@ impl<'a> Attached<'a> {
             names if self.settings.alone => select::named(project, names)?,
             names => select::with_dependencies(project, names)?,
         };
-        let settings = ChangeSettings {
-            services: chosen.into_iter().collect(),
-            grace: self.settings.grace,
-            ..ChangeSettings::default()
-        };
+        self.end(chosen.into_iter().collect()).await
+    }
+
+    /// Ends what `up` has started when it was interrupted before it came to its end. What ran before goes on.
+    pub async fn end_started(&self, interrupted: Failure) -> Failure {
+        match self.started().await {
+            Ok(started) if started.is_empty() => interrupted,
+            Ok(started) => self.end(started).await.err().unwrap_or_else(interruption),
+            Err(failure) => failure,
+        }
+    }
+
+    async fn started(&self) -> Result<Vec<String>, Failure> {
+        let now =
+            self.work.host.engine().observe().await.map_err(|error| converge::engine_failure(&error))?;
+        let all = select::with_dependencies(&self.platform.project, &self.settings.services)?;
+        let started = now.items.iter().filter(|item| {
+            item.state.is_alive() && self.news.holds(&item.since) && all.contains(item.name.as_str())
+        });
+        Ok(started.map(|item| item.name.to_string()).collect())
+    }
+
+    async fn end(&self, services: Vec<String>) -> Result<(), Failure> {
+        let settings = ChangeSettings { services, grace: self.settings.grace, ..ChangeSettings::default() };
         let cancel = CancellationToken::new();
         converge::stop(self.platform, &settings, Work { cancel: &cancel, ..self.work }).await.map(drop)
     }
 
     /// Tells what services say until none of them runs.
     async fn tell(&self, silence: &CancellationToken) {
-        let services = self.services.iter().filter_map(|name| ServiceName::new(name.clone()).ok());
+        if self.heard.is_empty() {
+            return;
+        }
+        let services = self.heard.iter().filter_map(|name| ServiceName::new(name.clone()).ok());
         let settings = LogSettings {
             services: services.collect(),
             follow: true,
@@ -175,7 +242,7 @@ impl<'a> Attached<'a> {
                     && read
                     && self.news.holds(&line.time)
                 {
-                    read = output::answer_while_read(&Form::PEOPLE.line(&line));
+                    read = output::answer_while_read(&self.abort.form.line(&line));
                 }
             }
         };
@@ -184,6 +251,11 @@ impl<'a> Attached<'a> {
             self.work.events.emit(Event::Problem(Problem { severity: Severity::Warning, ..error.problem() }));
         }
     }
+}
+
+fn interruption() -> Failure {
+    let message = "interrupted: everything that `up` started was ended";
+    Failure::new(ExitCode::Interrupted, problem(codes::INTERRUPTED, message, "run the command again"))
 }
 
 /// The services whose good end others wait for.
