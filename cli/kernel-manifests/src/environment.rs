@@ -89,12 +89,14 @@ impl TryFrom<String> for ProbeAddress {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let uri: Option<http::Uri> = text.parse().ok();
-        let can_be_asked = uri.is_some_and(|uri| match uri.scheme_str() {
-            Some("http" | "https") => uri.host().is_some(),
-            Some("grpc" | "grpcs") => uri.host().is_some() && uri.path() == "/",
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_host = !host.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        let can_be_asked = match scheme {
+            "http" | "https" => is_host,
+            "grpc" | "grpcs" => is_host && path.is_empty(),
             _ => false,
-        });
+        };
         if can_be_asked {
             return Ok(Self(text));
         }
@@ -228,7 +230,7 @@ mod tests {
         for good in ["http://a", "https://a.example/health?x=1", "grpc://10.0.0.1:80", "grpcs://a/"] {
             assert_eq!(good.parse::<ProbeAddress>().unwrap().as_str(), good);
         }
-        for bad in ["a", "/health", "ftp://a", "grpc://a/service", "http://"] {
+        for bad in ["a", "/health", "ftp://a", "grpc://a/service", "http://", "http:///x", "http://a b"] {
             assert!(bad.parse::<ProbeAddress>().is_err(), "{bad}");
         }
     }
