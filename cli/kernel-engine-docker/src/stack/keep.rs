@@ -63,14 +63,20 @@ impl Stack {
         pieces.map_err(move |error| trouble(&format!("reading the files of `{name}`"), error)).boxed()
     }
 
-    /// The containers of these services, of all without names, that don't run; those of `run` too.
+    /// The containers of these services, of all without names, that don't run; those of `run` too. Where the services were
+    /// `stopped` just now, their containers count as ended: the Engine's list is behind for a moment.
     ///
     /// # Errors
     /// When the Engine can't be asked.
-    pub async fn ended_members(&self, services: &[String]) -> Result<Vec<Member>, EngineError> {
+    pub async fn ended_members(
+        &self,
+        services: &[String],
+        stopped: bool,
+    ) -> Result<Vec<Member>, EngineError> {
         let mut members = self.members(&[], Which::WithOneOff).await?;
         members.retain(|member| {
-            let alive = matches!(member.state.as_str(), "running" | "paused" | "restarting");
+            let listed_alive = matches!(member.state.as_str(), "running" | "paused" | "restarting");
+            let alive = listed_alive && (member.one_off || !stopped);
             !alive && (services.is_empty() || services.contains(&member.service))
         });
         Ok(members)

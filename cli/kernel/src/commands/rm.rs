@@ -67,7 +67,8 @@ pub fn run(context: &mut Context, arguments: Arguments) -> Result<ExitCode, Fail
             change::show_plan(context, arguments.format, &change);
         }
     }
-    let members = stack::run(context, async |stack, _| stack.ended_members(&arguments.services).await)?;
+    let members =
+        stack::run(context, async |stack, _| stack.ended_members(&arguments.services, arguments.stop).await)?;
     if !dry_run && !members.is_empty() {
         if !arguments.force {
             agree(&members)?;
