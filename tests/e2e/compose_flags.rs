@@ -398,8 +398,9 @@ fn everything_ends_with_the_first_that_ends() {
         let output = up(code, flags);
         assert_eq!(output.status.code(), Some(expected), "{code} {flags:?}: {}", describe(&output));
         let said = text(&output.stdout);
-        assert_eq!(said.matches("tests done").count(), 1, "{code} {flags:?}: {said}");
-        assert_eq!(stack.states(), ended, "{code} {flags:?}");
+        let told = describe(&output);
+        assert_eq!(said.matches("tests done").count(), 1, "{code} {flags:?}: {told}");
+        assert_eq!(stack.states(), ended, "{code} {flags:?}: {told}");
     }
     let output = up("0", &["--exit-code-from", "nobody"]);
     assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
