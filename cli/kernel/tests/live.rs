@@ -38,7 +38,7 @@ fn a_service_that_crashes_is_told_with_what_it_said_last() {
     for (words, expected) in [
         (&["ps", "-q"][..], "only containers have ids"),
         (&["ps", "--format", "json"], "only containers have ids"),
-        (&["ps", "--format", "{{.ID}}"], "are not implemented"),
+        (&["ps", "--format", "{{.ID}}"], "only containers have ids"),
         (&["logs", "--index", "2", "web"], "without containers a service has one"),
     ] {
         let refused = workspace.run(words);
