@@ -71,6 +71,8 @@ struct Shared {
 #[derive(Default)]
 struct Seen {
     objects: BTreeMap<ObjectName, Value>,
+    /// Jobs as they were when they went: they may remove themselves when they are done (`ttlSecondsAfterFinished`).
+    gone_jobs: BTreeMap<ObjectName, Value>,
     /// When a pod was first without room.
     without_room: BTreeMap<String, Instant>,
     trouble: Option<String>,
@@ -206,6 +208,9 @@ impl Live {
     fn verdict(&self, name: &ObjectName, version: Option<&Version>) -> Verdict {
         let mut seen = self.shared.seen();
         let Some(object) = seen.objects.get(name) else {
+            if let Some(end) = seen.end_of_job(name, version) {
+                return end;
+            }
             let nothing = "nothing is known of it yet".to_owned();
             return Verdict::Waiting(seen.trouble.clone().unwrap_or(nothing));
         };
@@ -358,6 +363,9 @@ async fn listen(api: Api<DynamicObject>, question: ObjectName, types: TypeMeta, 
                 let name = named(&object);
                 seen.note(&name, None);
                 seen.objects.remove(&name);
+                if name.kind == "Job" {
+                    seen.gone_jobs.insert(name, typed(object));
+                }
             }
             Err(_) if question.kind == EVENT => {}
             Err(error) => seen.trouble = Some(format!("the cluster does not answer: {error}")),
@@ -412,6 +420,27 @@ impl Seen {
         };
         let containers = self.objects.get(&name).and_then(|pod| pod.pointer("/spec/containers")?.as_array());
         containers.into_iter().flatten().any(|container| container.get("readinessProbe").is_none())
+    }
+
+    /// How a job ended that is not there any more: by its last state, or by what its controller told of it when nobody saw
+    /// that state.
+    fn end_of_job(&self, name: &ObjectName, version: Option<&Version>) -> Option<Verdict> {
+        let ours = |uid: &str| version.is_none_or(|version| version.uid == uid);
+        if let Some(job) = self.gone_jobs.get(name).filter(|job| ours(&text(job, "/metadata/uid"))) {
+            match readiness(job) {
+                Readiness::Ready => return Some(Verdict::Ready),
+                Readiness::Failed(reason) => return Some(Verdict::Failed(reason)),
+                Readiness::Waiting(_) => {}
+            }
+        }
+        let events = self.objects.iter().filter(|(other, _)| other.kind == EVENT).map(|(_, event)| event);
+        let uid = version.filter(|_| name.kind == "Job")?.uid.as_str();
+        let mut of_job = events.filter(|event| text(event, "/involvedObject/uid") == uid);
+        of_job.find_map(|event| match text(event, "/reason").as_str() {
+            "Completed" => Some(Verdict::Ready),
+            "BackoffLimitExceeded" | "DeadlineExceeded" => Some(Verdict::Failed(text(event, "/message"))),
+            _ => None,
+        })
     }
 
     /// What was last told as a warning of the newest pods of a workload, or of itself.
@@ -528,4 +557,57 @@ fn text(object: &Value, pointer: &str) -> String {
 fn argument(name: &ObjectName) -> String {
     let namespace = name.namespace.as_ref().map_or_else(String::new, |namespace| format!("-n {namespace} "));
     format!("{namespace}{}/{}", name.kind.to_lowercase(), name.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn named(kind: &str, name: &str) -> ObjectName {
+        ObjectName {
+            group: String::new(),
+            kind: kind.to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_job_that_went_by_itself_is_judged_by_what_is_known_of_its_end() {
+        let job = named("Job", "migrate");
+        let version = Version { uid: "1".to_owned(), generation: 1 };
+        let mut seen = Seen::default();
+        let mut end = |change: &mut dyn FnMut(&mut Seen)| {
+            change(&mut seen);
+            match seen.end_of_job(&job, Some(&version)) {
+                None => "unknown".to_owned(),
+                Some(Verdict::Ready) => "done".to_owned(),
+                Some(Verdict::Failed(reason)) => reason,
+                Some(_) => "otherwise".to_owned(),
+            }
+        };
+        let event = |uid: &str, reason: &str| {
+            let event = json!({
+                "involvedObject": {"uid": uid}, "reason": reason, "message": "too often",
+            });
+            move |seen: &mut Seen| drop(seen.objects.insert(named(EVENT, "one"), event.clone()))
+        };
+        let state = |uid: &str, condition: &str| {
+            let job = json!({
+                "apiVersion": "batch/v1", "kind": "Job", "metadata": {"uid": uid},
+                "status": {"conditions": [{"type": condition, "status": "True", "message": "no way"}]},
+            });
+            move |seen: &mut Seen| drop(seen.gone_jobs.insert(named("Job", "migrate"), job.clone()))
+        };
+        assert_eq!(end(&mut |_| {}), "unknown");
+        assert_eq!(end(&mut event("2", "Completed")), "unknown", "it is another job's");
+        assert_eq!(end(&mut event("1", "SuccessfulCreate")), "unknown");
+        assert_eq!(end(&mut event("1", "Completed")), "done");
+        assert_eq!(end(&mut event("1", "BackoffLimitExceeded")), "too often");
+        assert_eq!(end(&mut state("2", "Complete")), "too often", "it was another job");
+        assert_eq!(end(&mut state("1", "Complete")), "done");
+        assert!(end(&mut state("1", "Failed")).contains("no way"));
+    }
 }
