@@ -1,7 +1,6 @@
 //! What happens in the cluster, as its watches tell it, and when a workload is ready or will never be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use tokio::time::Instant;
 use crate::cluster::{Cluster, watched};
 use crate::codes;
 use crate::fault::Fault;
+use crate::happening::{Happening, What};
 use crate::observe::value;
 use crate::pods::{Doom, doom};
 use crate::said::Said;
@@ -78,50 +78,6 @@ struct Seen {
     trouble: Option<String>,
     /// What happened to pods and to the addresses of services, as it was seen here.
     timeline: Vec<Happening>,
-}
-
-/// Something that happened to a pod or to where a service sends requests.
-#[derive(Clone, Debug)]
-pub struct Happening {
-    /// When it was seen.
-    pub at: Timestamp,
-    /// Which pod.
-    pub pod: String,
-    /// What.
-    pub what: What,
-    /// Requests go to it although nobody asks it whether it can answer: it has no readiness probe.
-    pub unasked: bool,
-}
-
-/// What happens to a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// It was told to end.
-    BeganToEnd,
-    /// It is no longer there.
-    Gone,
-    /// It says that it can answer.
-    Ready,
-    /// It says that it can't.
-    Unready,
-    /// A service sends requests to it.
-    Added,
-    /// No service does any more.
-    Removed,
-}
-
-impl fmt::Display for Happening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pod = &self.pod;
-        match self.what {
-            What::BeganToEnd => write!(f, "pod {pod} began to end"),
-            What::Gone => write!(f, "pod {pod} was gone"),
-            What::Ready => write!(f, "pod {pod} became ready"),
-            What::Unready => write!(f, "pod {pod} became unready"),
-            What::Added => write!(f, "requests began to go to pod {pod}"),
-            What::Removed => write!(f, "requests no longer went to pod {pod}"),
-        }
-    }
 }
 
 impl Shared {
