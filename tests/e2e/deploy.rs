@@ -291,7 +291,7 @@ fn a_rollout_is_proved_to_lose_nothing_and_stopped_when_it_does() {
     container.as_object_mut().unwrap().remove("readinessProbe");
     container["env"] = json!([{"name": "START_SECONDS", "value": "20"}]);
     bench.write("web.yaml", &[config("settings", "hello"), service(), rash]);
-    let told = bench.ends_with(20, &["deploy", "-f", ".", "--probe", &url, "--probe", &grpc]);
+    let told = bench.ends_with(20, &["deploy", "-f", ".", "--probe", &url]);
     assert!(told.contains("K-DEPLOY-016") && told.contains("requests began to go to pod web-"), "{told}");
     assert!(told.contains("that could not answer yet: give it a readiness probe"), "{told}");
     assert_eq!(bench.image_of("web"), workload_image("2"), "what was there is there again:\n{told}");
