@@ -50,9 +50,7 @@ impl Stack {
         let (Some(compose), true) =
             (std::env::var_os("TEST_DOCKER_COMPOSE_BIN"), std::env::var_os("DOCKER_HOST").is_some())
         else {
-            // Straight to the terminal: what a test that passes prints is shown to nobody.
-            let text = format!("left out: {test}: DOCKER_HOST and TEST_DOCKER_COMPOSE_BIN are not set\n");
-            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+            kernel_testkit::left_out(test, "DOCKER_HOST and TEST_DOCKER_COMPOSE_BIN are not set");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,6 @@ mod restart;
 #[path = "docker_engine/ssh.rs"]
 mod ssh;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -37,11 +36,6 @@ services:
 volumes: { data: }
 "#;
 
-/// Straight to the terminal: what a test that passes prints is shown to nobody.
-fn left_out(test: &str, why: &str) {
-    let _nobody_listens = std::io::stderr().write_all(format!("left out: {test}: {why}\n").as_bytes());
-}
-
 /// A project in a folder of its own, gone when the test ends.
 struct Stack {
     folder: tempfile::TempDir,
@@ -52,7 +46,7 @@ impl Stack {
     /// `None`, and told, when there is no Engine.
     fn new(test: &str, label: &str) -> Option<Self> {
         if std::env::var_os("DOCKER_HOST").is_none() {
-            left_out(test, "DOCKER_HOST is not set");
+            kernel_testkit::left_out(test, "DOCKER_HOST is not set");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

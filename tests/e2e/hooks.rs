@@ -5,7 +5,6 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -83,9 +82,7 @@ impl Stack {
         let (Some(compose), true) =
             (std::env::var_os("TEST_DOCKER_COMPOSE_BIN"), std::env::var_os("DOCKER_HOST").is_some())
         else {
-            // Straight to the terminal: what a test that passes prints is shown to nobody.
-            let text = format!("left out: {test}: DOCKER_HOST and TEST_DOCKER_COMPOSE_BIN are not set\n");
-            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+            kernel_testkit::left_out(test, "DOCKER_HOST and TEST_DOCKER_COMPOSE_BIN are not set");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

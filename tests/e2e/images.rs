@@ -16,8 +16,9 @@ use std::process::Command;
 use bollard::query_parameters::RemoveImageOptions;
 use engine::Engine;
 use kernel_image::{Digest, Index, Manifest, blob_path};
+use kernel_testkit::left_out;
 use registry::Registry;
-use workspace::{Workspace, left_out, results};
+use workspace::{Workspace, results};
 
 fn index(layout: &Path) -> Vec<(String, Digest)> {
     let index: Index = serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![cfg(target_os = "linux")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -50,9 +50,7 @@ impl Stack {
     /// `None`, and told, when there is no Engine.
     fn new(test: &str, label: &str) -> Option<Self> {
         if std::env::var_os("DOCKER_HOST").is_none() {
-            // Straight to the terminal: what a test that passes prints is shown to nobody.
-            let text = format!("left out: {test}: DOCKER_HOST is not set\n");
-            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+            kernel_testkit::left_out(test, "DOCKER_HOST is not set");
             return None;
         }
         let name = format!("e2e-{label}-{}", std::process::id());

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![cfg(target_os = "linux")]
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -18,9 +17,7 @@ struct Project {
 impl Project {
     fn new(test: &str, label: &str) -> Option<Self> {
         if std::env::var_os("DOCKER_HOST").is_none() {
-            // Straight to the terminal: what a test that passes prints is shown to nobody.
-            let text = format!("left out: {test}: DOCKER_HOST is not set\n");
-            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+            kernel_testkit::left_out(test, "DOCKER_HOST is not set");
             return None;
         }
         let name = format!("e2e-why-{label}-{}", std::process::id());

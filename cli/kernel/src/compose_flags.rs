@@ -78,7 +78,6 @@ pub fn explain(mut error: clap::Error, arguments: &[String]) -> clap::Error {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::io::Write;
     use std::path::Path;
     use std::process::Command;
 
@@ -142,9 +141,10 @@ mod tests {
     #[test]
     fn every_option_of_docker_compose_is_known_or_refused_by_name() {
         let Some(program) = std::env::var_os("TEST_DOCKER_COMPOSE_BIN") else {
-            // Straight to the terminal: what a test that passes prints is shown to nobody.
-            let text = "left out: every_option_of_docker_compose_is_known_or_refused_by_name: TEST_DOCKER_COMPOSE_BIN is not set\n";
-            let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+            kernel_testkit::left_out(
+                "every_option_of_docker_compose_is_known_or_refused_by_name",
+                "TEST_DOCKER_COMPOSE_BIN is not set",
+            );
             return;
         };
         let definition = cli::definition();

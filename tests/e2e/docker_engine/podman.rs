@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bollard::Docker;
 
-use crate::left_out;
 use crate::private_engine::copy_base;
+use kernel_testkit::left_out;
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);

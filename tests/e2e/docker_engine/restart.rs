@@ -94,7 +94,7 @@ async fn an_engine_that_restarts_in_the_middle_is_waited_for() {
     let mut engine = match PrivateEngine::start().await {
         Ok(engine) => engine,
         Err(why) => {
-            return crate::left_out("an_engine_that_restarts_in_the_middle_is_waited_for", why);
+            return kernel_testkit::left_out("an_engine_that_restarts_in_the_middle_is_waited_for", why);
         }
     };
     let folder = tempfile::tempdir().unwrap();

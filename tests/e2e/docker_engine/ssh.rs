@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Stack, all, left_out};
+use kernel_testkit::left_out;
+
+use crate::{Stack, all};
 
 /// Anything that is waited for may take so long.
 const PATIENCE: Duration = Duration::from_secs(60);

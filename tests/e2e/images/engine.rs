@@ -13,7 +13,7 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::StreamExt;
 
-use crate::workspace::left_out;
+use kernel_testkit::left_out;
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::workspace::left_out;
+use kernel_testkit::left_out;
 
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);

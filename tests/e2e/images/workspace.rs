@@ -114,9 +114,3 @@ fn static_program() -> &'static Path {
         })
         .1
 }
-
-/// Says which test does not run here and why, also where the test harness hides what tests print.
-pub fn left_out(test: &str, why: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "left out: {test}: {why}");
-}

@@ -4,7 +4,6 @@
 pub mod proxy;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,16 +22,14 @@ use kernel_engine::{Engine, Events, Outcome, execute};
 use kernel_engine_docker::{Address, DockerEngine, DockerSettings};
 use tokio_util::sync::CancellationToken;
 
-/// Straight to the terminal: what a test that passes prints is shown to nobody.
-fn left_out(test: &str, why: &str) {
-    let _nobody_listens = std::io::stderr().write_all(format!("left out: {test}: {why}\n").as_bytes());
-}
-
 /// Where the Engine is. `None`, said by name, where there is none.
 pub fn engine_host(test: &str) -> Option<String> {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| host.starts_with("unix://"));
     if host.is_none() {
-        left_out(test, "DOCKER_HOST names no Engine; `cargo xtask testbed up --only docker` starts one");
+        kernel_testkit::left_out(
+            test,
+            "DOCKER_HOST names no Engine; `cargo xtask testbed up --only docker` starts one",
+        );
     }
     host
 }
@@ -41,7 +38,10 @@ pub fn engine_host(test: &str) -> Option<String> {
 pub fn docker_compose(test: &str) -> Option<PathBuf> {
     let program = std::env::var_os("TEST_DOCKER_COMPOSE_BIN").map(PathBuf::from);
     if program.is_none() {
-        left_out(test, "TEST_DOCKER_COMPOSE_BIN is not set; `cargo xtask testbed env` has it");
+        kernel_testkit::left_out(
+            test,
+            "TEST_DOCKER_COMPOSE_BIN is not set; `cargo xtask testbed env` has it",
+        );
     }
     program
 }
