@@ -6,6 +6,7 @@ mod cli;
 mod codes;
 mod commands;
 mod compose_flags;
+mod confirm;
 mod context;
 mod engine;
 mod environment;

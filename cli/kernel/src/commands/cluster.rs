@@ -1,6 +1,5 @@
 //! What the commands about a cluster have in common: which cluster, which release, which files.
 
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use kernel_ops::manifests::{self, RenderSettings};
 use kernel_ops::{Failure, load, problem};
 
 use crate::codes::{BAD_NAME, BAD_PLAN};
+use crate::confirm::Question;
 use crate::context::Context;
 
 /// How long a workload may take to become ready when nobody says.
@@ -241,35 +241,16 @@ impl Confirmation {
         if plan.is_empty() || reasons.is_empty() {
             return Ok(());
         }
-        let said = match &self.confirm {
-            Some(said) => said.clone(),
-            None if context.environment.is_conversation() => ask(name, &reasons),
-            None => String::new(),
-        };
-        if said == name {
-            settings.approved.get_or_insert_with(|| kernel_deploy::digest(plan));
-            return Ok(());
+        Question {
+            what: "release",
+            name,
+            reasons,
+            untouched: format!("nothing was changed in release {name}"),
+            code: codes::UNCONFIRMED,
         }
-        let message = match said.as_str() {
-            "" => format!("this has to be confirmed; nothing was changed in release {name}"),
-            said => format!("`{said}` is not the name of the release, {name}; nothing was changed"),
-        };
-        let help = format!("say `--confirm={name}` when it is meant");
-        let problem = Problem { evidence: reasons, ..problem(codes::UNCONFIRMED, message, help) };
-        Err(Failure::new(ExitCode::Usage, problem))
-    }
-}
-
-/// Asks on the terminal for the name.
-fn ask(name: &str, reasons: &[String]) -> String {
-    let mut text = String::new();
-    reasons.iter().for_each(|reason| text += &format!("  {reason}\n"));
-    text += &format!("type the name of the release, {name}, to go on: ");
-    crate::output::say(&text);
-    let mut line = String::new();
-    match std::io::stdin().lock().read_line(&mut line) {
-        Ok(_) => line.trim().to_owned(),
-        Err(_) => String::new(),
+        .answer(context, self.confirm.as_deref())?;
+        settings.approved.get_or_insert_with(|| kernel_deploy::digest(plan));
+        Ok(())
     }
 }
 

@@ -1,17 +1,15 @@
 //! `kernel sandbox destroy` and `prune`: no process, port or file of a sandbox is left.
 
-use std::io::BufRead;
-
 use clap::Args;
-use kernel_core::event::Problem;
 use kernel_core::exit::ExitCode;
 use kernel_ops::converge::{self, DownSettings, Work};
 use kernel_ops::sandbox::{Registry, TenantName};
-use kernel_ops::{Failure, codes, load, problem};
+use kernel_ops::{Failure, codes, load};
 
 use super::Place;
 use crate::arguments::DataFormat;
 use crate::commands::{change, why};
+use crate::confirm::Question;
 use crate::context::Context;
 use crate::settings::Progress;
 use crate::{engine, output, work};
@@ -118,30 +116,7 @@ fn confirm(context: &Context, place: &Place, said: Option<&str>) -> Result<(), F
     if !snapshots.is_empty() {
         reasons.push(format!("its snapshots too: {}", snapshots.join(", ")));
     }
-    let said = match said {
-        Some(said) => said.to_owned(),
-        None if context.environment.is_conversation() => ask(tenant, &reasons),
-        None => String::new(),
-    };
-    if said == tenant {
-        return Ok(());
-    }
-    let message = match said.as_str() {
-        "" => format!("this has to be confirmed; nothing of the sandbox of {tenant} was changed"),
-        said => format!("`{said}` is not the name of the tenant, {tenant}; nothing was changed"),
-    };
-    let help = format!("say `--confirm={tenant}` when it is meant");
-    let problem = Problem { evidence: reasons, ..problem(codes::SANDBOX_UNCONFIRMED, message, help) };
-    Err(Failure::new(ExitCode::Usage, problem))
-}
-
-/// Asks on the terminal for the name.
-fn ask(name: &str, reasons: &[String]) -> String {
-    let reasons: String = reasons.iter().map(|reason| format!("  {reason}\n")).collect();
-    output::say(&format!("{reasons}type the name of the tenant, {name}, to go on: "));
-    let mut line = String::new();
-    match std::io::stdin().lock().read_line(&mut line) {
-        Ok(_) => line.trim().to_owned(),
-        Err(_) => String::new(),
-    }
+    let untouched = format!("nothing of the sandbox of {tenant} was changed");
+    let code = codes::SANDBOX_UNCONFIRMED;
+    Question { what: "tenant", name: tenant, reasons, untouched, code }.answer(context, said)
 }
